@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/* HV_STATUS codes. TLFS 6.0b appendix B; newer ones from the public Linux headers. */
+#ifndef HV_STATUS_H
+#define HV_STATUS_H
+
+enum hv_status {
+	HV_STATUS_SUCCESS                     = 0x00,
+	HV_STATUS_INVALID_HYPERCALL_CODE      = 0x02,
+	HV_STATUS_INVALID_HYPERCALL_INPUT     = 0x03,
+	HV_STATUS_INVALID_ALIGNMENT           = 0x04,
+	HV_STATUS_INVALID_PARAMETER           = 0x05,
+	HV_STATUS_ACCESS_DENIED               = 0x06,
+	HV_STATUS_INVALID_PARTITION_STATE     = 0x07,
+	HV_STATUS_OPERATION_DENIED            = 0x08,
+	HV_STATUS_UNKNOWN_PROPERTY            = 0x09,
+	HV_STATUS_PROPERTY_VALUE_OUT_OF_RANGE = 0x0a,
+	HV_STATUS_INSUFFICIENT_MEMORY         = 0x0b,
+	HV_STATUS_PARTITION_TOO_DEEP          = 0x0c,
+	HV_STATUS_INVALID_PARTITION_ID        = 0x0d,
+	HV_STATUS_INVALID_VP_INDEX            = 0x0e,
+	HV_STATUS_NOT_FOUND                   = 0x10,
+	HV_STATUS_INVALID_PORT_ID             = 0x11,
+	HV_STATUS_INVALID_CONNECTION_ID       = 0x12,
+	HV_STATUS_INSUFFICIENT_BUFFERS        = 0x13,
+	HV_STATUS_NOT_ACKNOWLEDGED            = 0x14,
+	HV_STATUS_INVALID_VP_STATE            = 0x15,
+	HV_STATUS_ACKNOWLEDGED                = 0x16,
+	HV_STATUS_INVALID_SAVE_RESTORE_STATE  = 0x17,
+	HV_STATUS_INVALID_SYNIC_STATE         = 0x18,
+	HV_STATUS_OBJECT_IN_USE               = 0x19,
+	HV_STATUS_NO_DATA                     = 0x1b,
+	HV_STATUS_INACTIVE                    = 0x1c,
+	HV_STATUS_NO_RESOURCES                = 0x1d,
+	HV_STATUS_FEATURE_UNAVAILABLE         = 0x1e,
+	HV_STATUS_INVALID_REGISTER_VALUE      = 0x50,
+	HV_STATUS_UNKNOWN_REGISTER            = 0x87,
+};
+
+#endif
