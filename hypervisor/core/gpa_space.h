@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The GPA -> SPA map of a partition: four-level tables in the format of the CPU's nested paging (arch_ops.leaf_encode),
+ * built from the partition's pool. Levels: 0 = 4 KiB, 1 = 2 MiB, 2 = 1 GiB leaves. Mapping a smaller leaf inside a larger
+ * one splits it. Prepare, then commit: a failed call leaves the map as it was (spare empty tables may stay).
+ */
+#ifndef CORE_GPA_SPACE_H
+#define CORE_GPA_SPACE_H
+
+#include "core/page_pool.h"
+
+struct gpa_space {
+	struct spinlock lock;
+	struct page_pool *pool;
+	spa_t root;
+	uint64_t mapped_pages;		/* 4 KiB pages */
+	uint64_t generation;		/* bumped by each change that needs a TLB flush; VPs compare before they enter */
+};
+
+struct gpa_mapping {
+	spa_t spa;			/* of the byte asked for */
+	uint8_t access;			/* ACCESS_*; 0: not mapped */
+	uint8_t level;
+};
+
+#define GPA_LEVEL_4K 0u
+#define GPA_LEVEL_2M 1u
+#define GPA_LEVEL_1G 2u
+#define GPA_LEVEL_BYTES(level) (PAGE_BYTES << (9 * (level)))
+
+enum hv_status gpa_space_init(struct gpa_space *space, struct page_pool *pool) MUST_CHECK;
+/* Gives all tables back to the pool. Frame counts are the caller's business. */
+void gpa_space_fini(struct gpa_space *space);
+
+/* gpa and spa aligned to the level. Supersedes what was there. INVALID_PARAMETER, INSUFFICIENT_MEMORY. Takes the lock. */
+enum hv_status gpa_space_map(struct gpa_space *space, gpa_t gpa, spa_t spa, uint8_t access, uint8_t level) MUST_CHECK;
+/* Removes what is mapped in [gpa, gpa + level size), splitting a larger leaf; nothing there is fine. */
+enum hv_status gpa_space_unmap(struct gpa_space *space, gpa_t gpa, uint8_t level) MUST_CHECK;
+/* Takes the lock. */
+struct gpa_mapping gpa_space_lookup(struct gpa_space *space, gpa_t gpa);
+/* Same, for callers that hold space->lock. */
+struct gpa_mapping gpa_space_lookup_locked(const struct gpa_space *space, gpa_t gpa);
+
+/* Calls visit for each present leaf, in ascending order, without the lock: for teardown. */
+void gpa_space_for_each(struct gpa_space *space, void (*visit)(void *arg, gpa_t gpa, spa_t spa, uint8_t level), void *arg);
+
+#endif

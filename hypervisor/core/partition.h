@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A partition: one page of its creator's pool, a pool of its own, a GPA space, VPs.
+ * (c) constant after create  (p) partition lock  (a) atomic
+ */
+#ifndef CORE_PARTITION_H
+#define CORE_PARTITION_H
+
+#include "core/gpa_space.h"
+#include "core/list.h"
+#include "core/page_pool.h"
+#include "core/ref_time.h"
+#include "core/spinlock.h"
+
+#define PARTITION_VPS_MAX 256u
+
+enum partition_state { PARTITION_UNINITIALIZED, PARTITION_ACTIVE, PARTITION_FINALIZING, PARTITION_FINALIZED };
+
+struct partition {
+	uint64_t id;				/* (c) never reused */
+	struct partition *parent;		/* (c) NULL for the root */
+	struct list_node node;			/* in the partition list, order of creation */
+	uint32_t references;			/* (a) lookups in flight */
+	struct spinlock lock;
+	enum partition_state state;		/* (p) */
+	bool is_root;				/* (c) */
+	uint64_t creation_flags;		/* (c) */
+	struct page_pool pool;
+	struct gpa_space space;
+	struct vp **vps;			/* page of PARTITION_VPS_MAX pointers, from the pool; NULL until initialized */
+	uint32_t vp_count;			/* (p) */
+
+	/* Properties */
+	uint64_t privileges;			/* leaf 3 EBX:EAX, and what calls are allowed */
+	uint64_t synthetic_features;
+	uint32_t unimplemented_msr_action;	/* 0 #GP, 1 ignore */
+	uint32_t suspended;			/* (a) property SUSPEND */
+
+	/* Partition-wide synthetic MSRs (p) */
+	struct ref_time time;
+	uint64_t guest_os_id;
+	uint64_t hypercall_msr;
+	spa_t hypercall_page;			/* the overlay's own page, from the pool */
+	gpa_t hypercall_gpa;			/* where it is mapped; valid while enabled */
+	spa_t hypercall_below;			/* what it hides */
+	uint8_t hypercall_below_access;
+	uint64_t crash[5];
+	uint64_t crash_ctl;			/* last notification */
+	uint64_t tsc_invariant_control;
+
+	uint64_t *io_intercepts;		/* bitmap, 2 pages [2][...]: NULL none; EXO: all ports without it */
+	spa_t io_intercept_pages[2];
+	bool msr_intercept;			/* unknown MSRs go to the parent */
+	uint32_t cpuid_intercepts[8];		/* leaves with an installed intercept */
+	uint32_t cpuid_intercept_count;
+
+	spa_t stats_page;
+	uint64_t *stats;
+};
+_Static_assert(sizeof(struct partition) <= PAGE_BYTES, "a partition fits a page");
+
+extern struct partition *root_partition;
+
+/* The root: its pool gets the pages of the hypervisor's block that are left, its space the identity map. Boot only. */
+enum hv_status partition_create_root(void) MUST_CHECK;
+
+/* By id, with a reference. NULL when there is none. HV_PARTITION_ID_SELF is the caller's. */
+struct partition *partition_get(struct partition *caller, uint64_t id);
+void partition_put(struct partition *p);
+
+/* The calls of TLFS 2.0a "Partition Management"; statuses as there. */
+enum hv_status partition_create(struct partition *parent, uint64_t flags, struct partition **out_child) MUST_CHECK;
+enum hv_status partition_initialize(struct partition *p) MUST_CHECK;
+enum hv_status partition_finalize(struct partition *p) MUST_CHECK;
+enum hv_status partition_delete(struct partition *p) MUST_CHECK;	/* drops the caller's reference on success */
+struct partition *partition_next_child(struct partition *parent, uint64_t previous_id);	/* unreferenced: use the id only */
+uint64_t partition_next_child_id(struct partition *parent, uint64_t previous_id);
+
+struct vp *partition_vp(struct partition *p, uint32_t index);	/* NULL when there is none */
+
+/* Shows one of the hypervisor's pages to the parent at its own address (identity), with these rights; and takes it back. */
+enum hv_status partition_show_page(spa_t page, uint8_t access) MUST_CHECK;
+void partition_hide_page(spa_t page);
+
+/* MSRs HYPERCALL and GUEST_OS_ID. false: #GP. */
+bool partition_hypercall_msr_write(struct partition *p, uint64_t value) MUST_CHECK;
+void partition_guest_os_id_write(struct partition *p, uint64_t value);
+
+#endif

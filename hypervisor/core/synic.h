@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Synthetic interrupt controller of a VP: 16 SINTs, a message page and an event flags page in guest memory (write-through:
+ * the guest's own RAM pages), and one queue of messages per SINT. TLFS web, "Inter-Partition Communication" and
+ * "Virtual Interrupt Controller". SynIC state is guarded by the VP's synic lock; message posting works from any CPU.
+ */
+#ifndef CORE_SYNIC_H
+#define CORE_SYNIC_H
+
+#include "core/spinlock.h"
+#include "hv/hv_msr.h"
+#include "hv/hv_synic.h"
+
+#define SYNIC_QUEUE_MAX 16u		/* parent-posted messages that wait, per VP, all SINTs together */
+
+struct synic {
+	struct spinlock lock;
+	uint64_t scontrol, siefp, simp;
+	uint64_t sint[HV_SINT_COUNT];
+	uint16_t waiting;		/* bit n: something waits for slot n (queue, timer or scheduler signal) */
+	uint8_t queue_count;
+	spa_t queue_page;		/* 16 messages of 256 bytes, FIFO order kept by queue_order */
+	uint8_t queue_sint[SYNIC_QUEUE_MAX];
+};
+
+enum hv_status synic_create(struct vp *vp) MUST_CHECK;	/* takes the queue page from the partition's pool */
+void synic_destroy(struct vp *vp);
+void synic_reset(struct vp *vp);
+
+/* MSRs 0x40000080..9f. false: #GP. */
+bool synic_msr_read(struct vp *vp, uint32_t msr, uint64_t *out_value) MUST_CHECK;
+bool synic_msr_write(struct vp *vp, uint32_t msr, uint64_t value) MUST_CHECK;
+
+/* Queue a whole message for a SINT of this VP: into the slot if free, else queued.
+ * INVALID_PARAMETER sint >= 16; INSUFFICIENT_BUFFERS queue full; INVALID_SYNIC_STATE SynIC or message page off. */
+enum hv_status synic_post(struct vp *vp, unsigned sint, const struct hv_message *message) MUST_CHECK;
+
+/* Sets an event flag; interrupt on 0 -> 1. INVALID_SYNIC_STATE when off. *out_new tells whether it was newly set. */
+enum hv_status synic_signal(struct vp *vp, unsigned sint, unsigned flag, bool *out_new) MUST_CHECK;
+
+/* Tries again to place what waits: after EOM, EOI of a SINT's vector, enabling, and at each VP exit while waiting != 0. */
+void synic_scan(struct vp *vp);
+
+#endif
