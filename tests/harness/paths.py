@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where things lie: the source tree, the build tree and a run directory."""
+
+import os
+import pathlib
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("UNDERCROFT_BUILD_DIR", SOURCE / "build")).resolve()
+
+IMAGE = BUILD / "image"
+KERNELS = BUILD / "kernels"
+BUILD_LOGS = BUILD / "logs"
+RUN = BUILD / "run"
+
+EFI = BUILD / "efi/hypervisor/undercroft.efi"
+VID = BUILD / "kmod/parent/vid/vid.ko"
+VMMS = BUILD / "host/mgmt-service/vmms"
+HVSH = BUILD / "host/mgmt-service/hvsh"
+VMWP = BUILD / "host/parent/worker/vmwp"
+GUESTS = BUILD / "host/tests/guests"
