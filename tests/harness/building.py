@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds everything that the machine needs: hypervisor, daemons, kernel module, parent image."""
+
+import os
+import pathlib
+import shutil
+import struct
+
+import kernels
+import paths
+from report import Failure, note, run_logged, step
+
+EFI_LIMIT_KIB = 1024
+EFI_AIM_KIB = 256
+
+
+def _cmake(preset, targets=()):
+    directory = paths.BUILD / preset
+    log = paths.BUILD_LOGS / f"{preset}.log"
+    log.unlink(missing_ok=True)
+    if not (directory / "build.ninja").exists():
+        run_logged(["cmake", "--preset", preset, "-B", directory], log, cwd=paths.SOURCE)
+    argv = ["cmake", "--build", directory, "--parallel", str(os.cpu_count() or 1)]
+    if targets:
+        argv += ["--target", *targets]
+    run_logged(argv, log)
+
+
+def pe_image_size(path):
+    """Bytes that a PE32+ image takes in memory (SizeOfImage)."""
+    data = path.read_bytes()
+    header = struct.unpack_from("<I", data, 0x3c)[0]
+    if data[:2] != b"MZ" or data[header:header + 4] != b"PE\0\0":
+        raise Failure(f"{path} is no PE32+ image")
+    return struct.unpack_from("<I", data, header + 24 + 56)[0]
+
+
+def build_efi():
+    with step("building undercroft.efi"):
+        _cmake("efi")
+    file_kib = paths.EFI.stat().st_size / 1024
+    note(f"undercroft.efi: {file_kib:.0f} KiB, {pe_image_size(paths.EFI) / 1024:.0f} KiB in memory "
+         f"(aim {EFI_AIM_KIB}, limit {EFI_LIMIT_KIB})")
+    if file_kib > EFI_LIMIT_KIB:
+        raise Failure(f"undercroft.efi is larger than {EFI_LIMIT_KIB} KiB")
+
+
+def build_host():
+    with step("building daemons and shell"):
+        _cmake("host")
+
+
+def build_sanitized():
+    with step("building unit tests with sanitizers"):
+        _cmake("host-asan")
+
+
+def _mirror(source, target):
+    """Copies changed files and drops vanished sources, so that kbuild leaves nothing in the source tree."""
+    target.mkdir(parents=True, exist_ok=True)
+    kept = set()
+    for path in source.rglob("*"):
+        if not path.is_file():
+            continue
+        relative = path.relative_to(source)
+        copy = target / relative
+        kept.add(relative)
+        if not copy.exists() or copy.stat().st_mtime_ns != path.stat().st_mtime_ns:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, copy)
+    for path in target.rglob("*.[ch]"):
+        if path.relative_to(target) not in kept and not path.name.endswith(".mod.c"):
+            path.unlink()
+
+
+def build_vid(kernel):
+    with step(f"building vid.ko for {kernel.version}"):
+        log = paths.BUILD_LOGS / "vid.log"
+        log.unlink(missing_ok=True)
+        if not kernel.headers.exists():
+            raise Failure(f"{kernel.headers} is missing: package linux-headers-{kernel.version}")
+        directory = paths.VID.parent
+        _mirror(paths.SOURCE / "parent/vid", directory)
+        # The module finds the contracts where it finds them in the source tree: ../../schemas.
+        _mirror(paths.SOURCE / "schemas", paths.BUILD / "kmod/schemas")
+        run_logged(["make", "-C", kernel.headers, f"M={directory}", "modules"], log)
+
+
+def build_image(kernel, out=paths.IMAGE):
+    with step("building the parent image"):
+        argv = ["/usr/bin/python3", "-B", paths.SOURCE / "parent/image/build.py", "--out", out,
+                "--kernel-version", kernel.version, "--kernel-image", kernel.image, "--kernel-tree", kernel.tree]
+        argv += ["--efi", paths.EFI, "--vid", paths.VID, "--program", paths.VMMS, "--program", paths.VMWP]
+        for guest in sorted(paths.GUESTS.glob("*.bin")):
+            argv += ["--guest", guest]
+        log = paths.BUILD_LOGS / "image.log"
+        log.unlink(missing_ok=True)
+        run_logged(argv, log)
+
+
+def build_all():
+    """All that the machine is made of. Fast when nothing changed."""
+    pathlib.Path(paths.BUILD).mkdir(parents=True, exist_ok=True)
+    kernel = kernels.find()
+    build_efi()
+    build_host()
+    build_vid(kernel)
+    build_image(kernel)
+    return kernel

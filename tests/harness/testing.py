@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""./undercroft test: builds, runs every test, and adds them all up in the last line."""
+
+import subprocess
+import xml.etree.ElementTree as ElementTree
+
+import building
+import paths
+from report import note, step
+
+RESULTS = paths.BUILD / "results"
+TEST_TIMEOUT = 300
+
+
+def _count(path):
+    """(passed, failed, skipped) of a JUnit file; a missing or broken file is one failure."""
+    try:
+        root = ElementTree.parse(path).getroot()
+    except (OSError, ElementTree.ParseError):
+        return 0, 1, 0
+    suites = [root] if root.tag == "testsuite" else list(root)
+    total = failed = skipped = 0
+    for suite in suites:
+        total += int(suite.get("tests", 0))
+        failed += int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+        skipped += int(suite.get("skipped", 0)) + int(suite.get("disabled", 0))
+    return total - failed - skipped, failed, skipped
+
+
+def _run(argv, result):
+    """Runs a test program that writes a JUnit file. Its own status counts too, in case the file says less."""
+    result.unlink(missing_ok=True)
+    status = subprocess.run([str(a) for a in argv], stdin=subprocess.DEVNULL, cwd=paths.SOURCE, check=False).returncode
+    passed, failed, skipped = _count(result)
+    if status != 0 and failed == 0:
+        failed = 1
+    return passed, failed, skipped
+
+
+def run_host_tests():
+    result = RESULTS / "host.xml"
+    return _run(["ctest", "--test-dir", paths.BUILD / "host-asan", "--output-on-failure", "--no-tests=error",
+                 "--timeout", TEST_TIMEOUT, "--output-junit", result], result)
+
+
+def run_integration_tests(keyword):
+    result = RESULTS / "integration.xml"
+    argv = ["/usr/bin/python3", "-B", "-m", "pytest", "-v", "-p", "no:cacheprovider", paths.SOURCE / "tests/integration",
+            f"--junit-xml={result}"]
+    if keyword:
+        argv += ["-k", keyword]
+    return _run(argv, result)
+
+
+def run_all(keyword=None):
+    """Without a keyword everything; with one only the integration tests that match."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    building.build_all()
+    totals = []
+    if not keyword:
+        building.build_sanitized()
+        with step("unit, lint and REST tests on this machine"):
+            totals.append(run_host_tests())
+    with step("integration tests under QEMU"):
+        totals.append(run_integration_tests(keyword))
+    passed, failed, skipped = (sum(column) for column in zip(*totals))
+    if skipped:
+        note(f"{skipped} skipped")
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
