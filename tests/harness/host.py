@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole host as one object for a test: the machine, the parent's shell, the REST API, the children.
+
+Known faults of the emulator (a stale translation that makes both processors spin, a lost wake-up) can hang a boot. A boot
+that fails is repeated once; the repeat is printed and counted in Host.retries, and the logs of the first are kept.
+"""
+
+import re
+import shutil
+import subprocess
+
+import pexpect
+
+import paths
+from api import Api
+from children import Child
+from console import Console, ShellError
+from machine import Machine, Options
+from report import Failure, note
+
+BOOT_TIMEOUT = 180
+READY = r"UNDERCROFT-PARENT-READY (\S+) (\S+) (\w+)"
+DEBUGFS = "/sys/kernel/debug/vid"
+
+# What a stock kernel warns about on this emulator with nothing below it, and what it says of any module from outside
+# its own tree. Everything else of level "warning" or worse is ours.
+KNOWN_WARNINGS = (
+    r"Speculative Return Stack Overflow",
+    r"mtrr: your CPUs had inconsistent",
+    r"Unstable clock detected|If you want to keep using the local clock|trace_clock=local|on the kernel command line",
+    r"vid: loading out-of-tree module taints kernel",
+    r"vid: module verification failed: signature and/or required key missing",
+)
+TRACES = re.compile(r"Call Trace|WARNING: |BUG: |Oops|rcu: INFO|soft lockup|hung_task|general protection|unchecked MSR")
+
+
+class Host:
+    retries = []
+
+    def __init__(self, name, lifted=True, **options):
+        self.name = name
+        self.lifted = lifted
+        self.options = Options(lifted=lifted, **options)
+        self.machine = Machine(paths.BUILD / "run-tests" / name)
+        self.console = None
+        self.api = None
+        self.children = []
+
+    # Life
+
+    def boot(self):
+        try:
+            self._boot_once()
+        except (Failure, ShellError) as error:
+            Host.retries.append(f"{self.name}: {error}")
+            note(f"RETRY of the boot of {self.name}: {error}")
+            self.close()
+            kept = self.machine.run / "logs-of-failed-boot"
+            shutil.rmtree(kept, ignore_errors=True)
+            shutil.copytree(self.machine.logs, kept)
+            self._boot_once()
+        return self
+
+    def _boot_once(self):
+        self.machine.kill()
+        self.machine.start(self.options)
+        found = self.machine.wait_console(READY, BOOT_TIMEOUT)
+        state = "lifted" if self.lifted else "unlifted"
+        if found[3] != state:
+            raise Failure(f"the parent came up {found[3]}, not {state}; {self.machine.where()}")
+        self.console = Console(self.machine.console_socket)
+        self.api = Api(self.machine.api_url(), self.machine.token_file.read_text().strip())
+        if not self.api.wait_alive(BOOT_TIMEOUT, self.machine.running):
+            raise Failure(f"the API did not answer; {self.machine.where()}")
+
+    def close(self):
+        if self.console:
+            self.console.close()
+            self.console = None
+        self.machine.kill()
+
+    # The parent
+
+    def run(self, command, timeout=60):
+        """Runs a command in the parent's root shell; returns its output. Another status than 0 is a ShellError."""
+        return self.console.run(command, timeout)
+
+    def execute(self, command, timeout=60):
+        return self.console.execute(command, timeout)
+
+    def uptime(self):
+        """The parent's own clock, in seconds."""
+        return float(self.run("cut -d' ' -f1 /proc/uptime"))
+
+    def memory_available_kib(self):
+        """What the parent could give away, after everything that can be dropped was dropped."""
+        self.run("sync; echo 3 >/proc/sys/vm/drop_caches")
+        return int(re.search(r"MemAvailable:\s+(\d+)", self.run("cat /proc/meminfo"))[1])
+
+    def kernel_complaints(self):
+        """Lines of the parent's log of level warning or worse that a stock kernel would not print here, and traces."""
+        complaints = []
+        for line in self.run("dmesg -r").splitlines():
+            found = re.match(r"<(\d+)>(.*)", line)
+            if not found:
+                continue
+            serious = int(found[1]) & 7 <= 4 and not any(re.search(known, found[2]) for known in KNOWN_WARNINGS)
+            if serious or TRACES.search(found[2]) and not any(re.search(known, found[2]) for known in KNOWN_WARNINGS):
+                complaints.append(found[2])
+        return complaints
+
+    def held(self):
+        """What the VID holds for children at the moment: its counters by name. All zero when there is no child."""
+        counters = {}
+        for line in self.run(f"cat {DEBUGFS}/live").splitlines():
+            name, value = line.replace(":", " ").split()
+            counters[name] = int(value)
+        return counters
+
+    # Children
+
+    def define_child(self, name, **settings):
+        child = Child.define(self.api, name, **settings)
+        self.children.append(child)
+        return child
+
+    def start_child(self, name, **settings):
+        child = self.define_child(name, **settings)
+        child.start()
+        return child
+
+    def remove_children(self):
+        while self.children:
+            self.children.pop().remove()
+
+    def worker_pids(self):
+        """Process ids of all workers in the parent."""
+        return sorted(int(pid) for pid in self.execute("pidof vmwp")[1].split())
+
+    def hvsh(self, command, timeout=60):
+        """Runs one command line of the shell on this machine; returns (status, standard output, standard error)."""
+        result = subprocess.run([str(paths.HVSH), "-Command", command], env=self.hvsh_environment(), capture_output=True,
+                                text=True, timeout=timeout, check=False)
+        return result.returncode, result.stdout, result.stderr
+
+    def hvsh_environment(self):
+        return {"PATH": "/usr/bin:/bin", "TERM": "dumb", "HOME": str(self.machine.run),
+                "UNDERCROFT_API": self.machine.api_url(), "UNDERCROFT_TOKEN_FILE": str(self.machine.token_file)}
+
+    def connect(self, name):
+        """The child's console as a person has it: Connect-VM in a terminal. The caller closes it."""
+        return pexpect.spawn(str(paths.HVSH), ["-Command", f"Connect-VM -Name {name}"], env=self.hvsh_environment(),
+                             encoding="utf-8", codec_errors="replace", timeout=30)

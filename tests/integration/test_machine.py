@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bench itself: image, console and power button work with no hypervisor at all."""
+
+
+def test_the_parent_image_boots_without_the_hypervisor(own_host):
+    host = own_host(lifted=False, cpus=2)
+    assert host.run("nproc").strip() == "2"
+    assert host.execute("exit_with() { return $1; }; exit_with 7") == (7, "")
+    assert host.run("stat -c '%a %u' /run/undercroft/token").split() == ["600", "0"]
+    assert host.kernel_complaints() == []
+    assert host.execute("test -c /dev/mshv")[0] == 1
+    assert host.machine.power_off(), "the power button did not end the parent in order"
+
+
