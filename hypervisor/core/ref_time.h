@@ -24,10 +24,11 @@ void ref_time_init(struct partition *p, bool root);
 uint64_t ref_time_now(struct partition *p);
 /* The machine's TSC at which reference time reaches `when` (not before it); ~0 when frozen. */
 uint64_t ref_time_to_tsc(struct partition *p, uint64_t when);
+/* Stops the clock, or lets it go on from where it stands; the page is invalid meanwhile. No VP of the partition runs. */
 void ref_time_freeze(struct partition *p, bool freeze);
 /* INVALID_PARTITION_STATE unless frozen. */
 enum hv_status ref_time_set(struct partition *p, uint64_t now) MUST_CHECK;
-/* Writes the reference TSC page when enabled. */
+/* Writes the reference TSC page when enabled. false: #GP, the page lies beyond what the CPU can address. */
 bool ref_time_msr_write(struct partition *p, uint64_t value) MUST_CHECK;
 
 /* (a * b) >> 64 and (a << 64) / b for a < b, without libgcc. */
