@@ -127,7 +127,8 @@ def build_esp(args, out):
     conf = out / "undercroft.conf"
     conf.write_text("# Read by the hypervisor before it starts the parent.\n"
                     "kernel = \\vmlinuz\n"
-                    f"cmdline = initrd=\\initrd.img {args.cmdline}\n")
+                    f"cmdline = initrd=\\initrd.img {args.cmdline}\n"
+                    f"options = {args.options}\n")
     files = [(out / "vmlinuz", "::/vmlinuz"), (out / "initrd.img", "::/initrd.img"), (conf, "::/undercroft.conf")]
     if args.efi:
         files.append((args.efi, "::/EFI/BOOT/BOOTX64.EFI"))
@@ -166,6 +167,7 @@ def parse_arguments():
     parser.add_argument("--program", type=pathlib.Path, action="append", default=[], help="goes to /usr/sbin")
     parser.add_argument("--guest", type=pathlib.Path, action="append", default=[], help="goes to images/guests")
     parser.add_argument("--cmdline", default="console=ttyS0 loglevel=5 panic=-1", help="for the parent's kernel")
+    parser.add_argument("--options", default="tsc=stable", help="for the hypervisor; see hypervisor/boot/config.c")
     parser.add_argument("--data-mib", type=int, default=2048)
     return parser.parse_args()
 

@@ -49,6 +49,7 @@ class Options:
     lifted: bool = True
     port: int | None = None		# of the API on the loopback; the first free one without
     icount: bool = False		# one instruction is one nanosecond; one processor only
+    cpu_without: tuple = ()		# features that the processors shall lack: ("svm",)
     extra: tuple = ()			# more arguments for the emulator
 
 
@@ -102,9 +103,8 @@ def numa_arguments(options):
 def accel_arguments(options):
     if options.accel == "kvm":
         return ["-accel", "kvm", "-cpu", "host"]
-    cpu = TCG_CPU if options.lifted else TCG_CPU + ",-svm"
     thread = "single" if options.cpus == 1 else "multi"
-    arguments = ["-accel", f"tcg,thread={thread}", "-cpu", cpu]
+    arguments = ["-accel", f"tcg,thread={thread}", "-cpu", TCG_CPU + "".join(f",-{f}" for f in options.cpu_without)]
     if options.icount:
         arguments += ["-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01T00:00:00,clock=vm", "-seed", "1"]
     return arguments
@@ -170,11 +170,21 @@ class Machine:
             path.unlink(missing_ok=True)
         self._write_token()
         shutil.copyfile(OVMF_VARS, self.run / "vars.fd")
-        shutil.copyfile(paths.IMAGE / "esp.img", self.run / "esp.img")
+        self._make_esp(options)
         disk = self._data_disk(options)
         if not disk.exists() or not (options.keep or options.disk):
             # Sparse, so that an empty disk costs neither time nor space.
             subprocess.run(["cp", "--sparse=always", str(paths.IMAGE / "data.img"), str(disk)], check=True)
+
+    def _make_esp(self, options):
+        esp = self.run / "esp.img"
+        shutil.copyfile(paths.IMAGE / "esp.img", esp)
+        if not options.lifted:
+            # The same loader, kernel and disk; only the lift is left out.
+            text = (paths.IMAGE / "undercroft.conf").read_text()
+            conf = self.run / "undercroft.conf"
+            conf.write_text(re.sub(r"(?m)^options = (.*)$", r"options = \1 lift=off", text))
+            subprocess.run(["mcopy", "-o", "-i", str(esp), str(conf), "::/undercroft.conf"], check=True)
 
     def _data_disk(self, options):
         return pathlib.Path(options.disk).resolve() if options.disk else self.run / "data.img"

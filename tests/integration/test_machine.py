@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bench itself: image, console and power button work with no hypervisor at all."""
+"""The bench itself: image, console and power button work with no hypervisor at all, and a machine that cannot be
+lifted boots as if the hypervisor were not there."""
+
+import pytest
 
 
 def test_the_parent_image_boots_without_the_hypervisor(own_host):
@@ -12,3 +15,11 @@ def test_the_parent_image_boots_without_the_hypervisor(own_host):
     assert host.machine.power_off(), "the power button did not end the parent in order"
 
 
+
+
+@pytest.mark.parametrize("feature, word", [("svm", "SVM"), ("npt", "nested paging")])
+def test_a_machine_that_cannot_be_lifted_says_why_and_boots(own_host, feature, word):
+    host = own_host(expect="unlifted", cpus=1, cpu_without=(feature,))
+    lines = [line for line in host.machine.hypervisor_log.read_text().splitlines() if "cannot lift" in line]
+    assert len(lines) == 1 and word in lines[0], lines
+    assert host.kernel_complaints() == []
