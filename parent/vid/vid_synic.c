@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * This CPU's end of the SynIC: a message page, SINT 0 on the kernel's hypervisor callback vector, and what the hypervisor
+ * says there. Runs in interrupt context; one message is taken from the slot at a time.
+ */
+#include <linux/cpuhotplug.h>
+#include <linux/gfp.h>
+#include <linux/io.h>
+#include <linux/mm.h>
+#include <linux/percpu.h>
+#include <asm/irq_vectors.h>
+#include <asm/msr.h>
+
+#include "vid.h"
+
+#define VID_SINT 0
+#define VID_MESSAGES_PER_INTERRUPT 64	/* more: the pending flag and EOM bring another interrupt */
+
+static DEFINE_PER_CPU(struct hv_message *, vid_message_page);	/* HV_SINT_COUNT slots */
+static int vid_synic_state;
+
+static void vid_wake_pairs(const struct hv_vp_signal_pair_message *pairs)
+{
+	unsigned int count = min_t(unsigned int, pairs->vp_count, HV_VP_SIGNAL_PAIR_MAX);
+	struct vid_partition *partition;
+	struct vid_vp *vp;
+	unsigned int i;
+
+	rcu_read_lock();
+	for (i = 0; i < count; i++) {
+		partition = vid_partition_find(pairs->partition_ids[i]);
+		if (!partition || pairs->vp_indexes[i] >= VID_MAX_VPS)
+			continue;
+		vp = rcu_dereference(partition->vps[pairs->vp_indexes[i]]);
+		if (vp)
+			vid_vp_signal(vp);
+	}
+	rcu_read_unlock();
+	atomic_long_inc(&vid_live.wakes);
+
+	/* Some did not fit: nobody knows which, and waking one too many only costs a dispatch. */
+	if (pairs->overflow_count) {
+		atomic_long_inc(&vid_live.overflows);
+		vid_partition_wake_all();
+	}
+}
+
+static void vid_eoi(u64 partition_id, const struct vid_eoi *eoi)
+{
+	struct vid_partition *partition;
+
+	rcu_read_lock();
+	partition = vid_partition_find(partition_id);
+	if (partition)
+		vid_irqfd_eoi(partition, eoi->vector);
+	rcu_read_unlock();
+}
+
+static void vid_handle_message(const struct hv_message *message)
+{
+	switch (message->type) {
+	case HV_MESSAGE_SCHEDULER_VP_SIGNAL_PAIR:
+		vid_wake_pairs((const void *)message->payload);
+		break;
+	case HV_MESSAGE_APIC_EOI:
+		vid_eoi(message->sender, (const void *)message->payload);
+		break;
+	default:
+		/* Freed like any other: what is not understood must not block the slot. */
+		atomic_long_inc(&vid_live.strange_messages);
+		pr_warn_ratelimited("vid: message of unknown type 0x%x\n", message->type);
+	}
+}
+
+/*
+ * The hypervisor writes the type last and looks at the slot again only after we have freed it. xchg() orders freeing
+ * before the test of the pending flag; the hypervisor sets that flag before it looks whether the slot is free. So one of
+ * the two sees the other.
+ */
+static bool vid_take_message(struct hv_message *slot)
+{
+	if (smp_load_acquire(&slot->type) == HV_MESSAGE_NONE)
+		return false;
+	vid_handle_message(slot);
+	xchg(&slot->type, HV_MESSAGE_NONE);
+	if (READ_ONCE(slot->flags) & HV_MESSAGE_FLAG_PENDING)
+		wrmsrl(HV_MSR_EOM, 0);
+	return true;
+}
+
+static void vid_synic_interrupt(void)
+{
+	struct hv_message *page = this_cpu_read(vid_message_page);
+	int left = VID_MESSAGES_PER_INTERRUPT;
+
+	if (!page)
+		return;
+	while (left-- && vid_take_message(&page[VID_SINT]))
+		;
+}
+
+static void vid_synic_disable(void)
+{
+	wrmsrl_safe(HV_MSR_SINT0 + VID_SINT, HV_SINT_MASKED | HYPERVISOR_CALLBACK_VECTOR);
+	wrmsrl_safe(HV_MSR_SCONTROL, 0);
+	wrmsrl_safe(HV_MSR_SIMP, 0);
+}
+
+static int vid_synic_online(unsigned int cpu)
+{
+	u64 sint = HYPERVISOR_CALLBACK_VECTOR;
+	u64 simp;
+	int error;
+
+	/* hv_vmbus would be the other user; two cannot share a message page. */
+	error = rdmsrl_safe(HV_MSR_SIMP, &simp);
+	if (!error && simp & HV_MSR_PAGE_ENABLE) {
+		pr_err("vid: CPU %u: the SynIC message page is in use already\n", cpu);
+		return -EBUSY;
+	}
+	if (vid_arch_sint_auto_eoi())
+		sint |= HV_SINT_AUTO_EOI;
+	if (!error)
+		error = wrmsrl_safe(HV_MSR_SIMP, virt_to_phys(per_cpu(vid_message_page, cpu)) | HV_MSR_PAGE_ENABLE);
+	if (!error)
+		error = wrmsrl_safe(HV_MSR_SINT0 + VID_SINT, sint);
+	if (!error)
+		error = wrmsrl_safe(HV_MSR_SCONTROL, 1);
+	if (error) {
+		pr_err("vid: CPU %u: SynIC registers cannot be written\n", cpu);
+		vid_synic_disable();
+	}
+	return error;
+}
+
+/* Wake-ups that were on their way to this CPU are made good by waking everybody. */
+static int vid_synic_offline(unsigned int cpu)
+{
+	unsigned long irq_flags;
+
+	local_irq_save(irq_flags);
+	vid_synic_interrupt();
+	vid_synic_disable();
+	local_irq_restore(irq_flags);
+	vid_partition_wake_all();
+	return 0;
+}
+
+static void vid_synic_free_pages(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		free_page((unsigned long)per_cpu(vid_message_page, cpu));
+		per_cpu(vid_message_page, cpu) = NULL;
+	}
+}
+
+int vid_synic_init(void)
+{
+	int cpu, state;
+
+	for_each_possible_cpu(cpu) {
+		per_cpu(vid_message_page, cpu) = (struct hv_message *)get_zeroed_page(GFP_KERNEL);
+		if (!per_cpu(vid_message_page, cpu)) {
+			vid_synic_free_pages();
+			return -ENOMEM;
+		}
+	}
+	vid_arch_set_interrupt(vid_synic_interrupt);
+	state = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "x86/vid:online", vid_synic_online, vid_synic_offline);
+	if (state < 0) {
+		vid_arch_clear_interrupt();
+		vid_synic_free_pages();
+		return state;
+	}
+	vid_synic_state = state;
+	return 0;
+}
+
+void vid_synic_fini(void)
+{
+	cpuhp_remove_state(vid_synic_state);
+	vid_arch_clear_interrupt();
+	vid_synic_free_pages();
+}
