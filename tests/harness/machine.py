@@ -271,15 +271,16 @@ class Machine:
 
     def power_off(self, timeout=60):
         """Presses the power button; when the parent does not end in time, pulls the plug. True when it ended by itself."""
-        state = self.state()
-        if not state:
-            return True
-        try:
-            with Qmp(self.qmp_socket) as qmp:
-                qmp.command("system_powerdown")
-        except (QmpError, OSError):
-            pass
-        clean = self._wait_end(timeout)
+        deadline = time.monotonic() + timeout
+        clean = not self.running()
+        while not clean and time.monotonic() < deadline:
+            # Again and again: a press is lost while nobody listens to the button yet.
+            try:
+                with Qmp(self.qmp_socket) as qmp:
+                    qmp.command("system_powerdown")
+            except (QmpError, OSError):
+                pass
+            clean = self._wait_end(min(8, deadline - time.monotonic()))
         if not clean:
             self.kill()
         self._forget()
