@@ -11,7 +11,7 @@
 #include "hv/hv_msr.h"
 #include "hv/hv_synic.h"
 
-#define SYNIC_QUEUE_MAX 16u		/* parent-posted messages that wait, per VP, all SINTs together */
+#define SYNIC_QUEUE_MAX 16u		/* posted messages that wait, per VP, all SINTs together */
 
 struct synic {
 	struct spinlock lock;
@@ -19,8 +19,10 @@ struct synic {
 	uint64_t sint[HV_SINT_COUNT];
 	uint16_t waiting;		/* bit n: something waits for slot n (queue, timer or scheduler signal) */
 	uint8_t queue_count;
-	spa_t queue_page;		/* 16 messages of 256 bytes, FIFO order kept by queue_order */
-	uint8_t queue_sint[SYNIC_QUEUE_MAX];
+	spa_t queue_page;		/* 16 messages of 256 bytes */
+	uint8_t queue_sint[SYNIC_QUEUE_MAX];	/* oldest first: SINT ... */
+	uint8_t queue_cell[SYNIC_QUEUE_MAX];	/* ... and where in the page */
+	uint8_t turn[HV_SINT_COUNT];	/* source that filled the slot last: 0..3 timers, 4 the queue; the others come first next time */
 };
 
 enum hv_status synic_create(struct vp *vp) MUST_CHECK;	/* takes the queue page from the partition's pool */
@@ -31,14 +33,21 @@ void synic_reset(struct vp *vp);
 bool synic_msr_read(struct vp *vp, uint32_t msr, uint64_t *out_value) MUST_CHECK;
 bool synic_msr_write(struct vp *vp, uint32_t msr, uint64_t value) MUST_CHECK;
 
-/* Queue a whole message for a SINT of this VP: into the slot if free, else queued.
- * INVALID_PARAMETER sint >= 16; INSUFFICIENT_BUFFERS queue full; INVALID_SYNIC_STATE SynIC or message page off. */
+/* Queue a whole message for a SINT of this VP: into the slot if free, else queued. The message is private memory; its flags
+ * are ignored. INVALID_PARAMETER sint >= 16, type 0 or more than 240 bytes; INSUFFICIENT_BUFFERS queue full;
+ * INVALID_SYNIC_STATE SynIC or message page off. */
 enum hv_status synic_post(struct vp *vp, unsigned sint, const struct hv_message *message) MUST_CHECK;
 
-/* Sets an event flag; interrupt on 0 -> 1. INVALID_SYNIC_STATE when off. *out_new tells whether it was newly set. */
+/* Sets an event flag; interrupt on 0 -> 1 (none, but success, when the SINT is masked). *out_new tells whether it was newly
+ * set. INVALID_PARAMETER sint >= 16 or flag >= 2048; INVALID_SYNIC_STATE SynIC or flags page off, or no RAM there. */
 enum hv_status synic_signal(struct vp *vp, unsigned sint, unsigned flag, bool *out_new) MUST_CHECK;
 
-/* Tries again to place what waits: after EOM, EOI of a SINT's vector, enabling, and at each VP exit while waiting != 0. */
+/* Tries again to place what waits: after EOM, EOI of a SINT's vector, enabling, and at each VP exit while waiting != 0.
+ * Any CPU; no SynIC lock may be held. */
 void synic_scan(struct vp *vp);
+
+/* Something new waits for slot `sint` (a timer's or the scheduler's message, which they hand out when asked): notes it and
+ * tries to place it. As synic_scan. */
+void synic_wait(struct vp *vp, unsigned sint);
 
 #endif

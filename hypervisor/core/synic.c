@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The message slot protocol with a guest that looks at the same memory: a slot is free when its type is 0; the type is
+ * written last. Who finds a slot occupied sets its pending flag and then looks at the type again, while the guest clears
+ * the type and then looks at the flag, so that one of the two sees the other. TLFS web, "SynIC Message Flags".
+ * Interrupts are raised when the SynIC lock is free again, because waking a VP may need another VP's SynIC.
+ */
+#include "core/synic.h"
+
+#include "core/gpa_access.h"
+#include "core/mem.h"
+#include "core/msr.h"
+#include "core/partition.h"
+#include "core/run.h"
+#include "core/vp.h"
+
+#define SINT_RESET     HV_SINT_MASKED
+#define SINT_VECTOR_MIN 16u
+#define SYNIC_VERSION  1u
+#define SCONTROL_ENABLE 1ull
+#define SCHEDULER_SINT 0u
+#define SOURCE_QUEUE   HV_STIMER_COUNT		/* after the timers 0..3 */
+#define SOURCE_COUNT   (HV_STIMER_COUNT + 1)
+#define SLOT_TRIES     3			/* a guest that plays with the slot waits for the next exit */
+
+/* Vectors to raise once the lock is free. */
+struct interrupts {
+	unsigned count;
+	uint8_t vector[HV_SINT_COUNT];
+};
+
+static void interrupts_add(struct interrupts *todo, uint64_t sint)
+{
+	if (!(sint & (HV_SINT_MASKED | HV_SINT_POLLING)) && todo->count < HV_SINT_COUNT)
+		todo->vector[todo->count++] = (uint8_t)(sint & HV_SINT_VECTOR_MASK);
+}
+
+static void interrupts_raise(struct vp *vp, const struct interrupts *todo)
+{
+	for (unsigned i = 0; i < todo->count; i++)
+		lapic_post(vp, todo->vector[i], false);
+}
+
+static bool message_page_on(const struct synic *s)
+{
+	return s->scontrol & SCONTROL_ENABLE && s->simp & HV_MSR_PAGE_ENABLE;
+}
+
+static bool flags_page_on(const struct synic *s)
+{
+	return s->scontrol & SCONTROL_ENABLE && s->siefp & HV_MSR_PAGE_ENABLE;
+}
+
+/* waiting is read without the lock to see whether a scan is worth while. */
+static void waiting_set(struct synic *s, unsigned sint)
+{
+	__atomic_store_n(&s->waiting, (uint16_t)(s->waiting | 1u << sint), __ATOMIC_RELAXED);
+}
+
+static void waiting_clear(struct synic *s, unsigned sint)
+{
+	__atomic_store_n(&s->waiting, (uint16_t)(s->waiting & ~(1u << sint)), __ATOMIC_RELAXED);
+}
+
+/* The queue of posted messages */
+
+static struct hv_message *queue_cells(const struct synic *s)
+{
+	return platform_ptr(s->queue_page);
+}
+
+static int queue_find(const struct synic *s, unsigned sint)
+{
+	for (unsigned i = 0; i < s->queue_count; i++) {
+		if (s->queue_sint[i] == sint)
+			return (int)i;
+	}
+	return -1;
+}
+
+/* There is room. */
+static void queue_push(struct synic *s, unsigned sint, const struct hv_message *message)
+{
+	uint32_t used = 0;
+	unsigned cell;
+
+	for (unsigned i = 0; i < s->queue_count; i++)
+		used |= 1u << s->queue_cell[i];
+	cell = (unsigned)__builtin_ctz(~used);
+	queue_cells(s)[cell] = *message;
+	s->queue_sint[s->queue_count] = (uint8_t)sint;
+	s->queue_cell[s->queue_count] = (uint8_t)cell;
+	s->queue_count++;
+}
+
+static void queue_pop(struct synic *s, unsigned at, struct hv_message *out)
+{
+	*out = queue_cells(s)[s->queue_cell[at]];
+	s->queue_count--;
+	for (unsigned i = at; i < s->queue_count; i++) {
+		s->queue_sint[i] = s->queue_sint[i + 1];
+		s->queue_cell[i] = s->queue_cell[i + 1];
+	}
+}
+
+/* Placing messages */
+
+static bool source_ready(const struct vp *vp, unsigned source, unsigned sint)
+{
+	if (source == SOURCE_QUEUE)
+		return queue_find(&vp->synic, sint) >= 0;
+	return synth_timer_has_message(vp, source, sint);
+}
+
+static bool source_any(const struct vp *vp, unsigned sint)
+{
+	for (unsigned source = 0; source < SOURCE_COUNT; source++) {
+		if (source_ready(vp, source, sint))
+			return true;
+	}
+	return false;
+}
+
+/* A full batch may have left some behind. */
+static bool scheduler_has_more(const struct hv_message *message)
+{
+	struct hv_vp_signal_pair_message batch;
+
+	memcpy(&batch, message->payload, sizeof(batch));
+	return batch.vp_count >= HV_VP_SIGNAL_PAIR_MAX || batch.overflow_count != 0;
+}
+
+/* Next message for the slot, in turn among the sources; *out_more: others wait behind it. */
+static bool take_message(struct vp *vp, unsigned sint, struct hv_message *out, bool *out_more)
+{
+	struct synic *s = &vp->synic;
+
+	if (sint == SCHEDULER_SINT && vp->partition->is_root && scheduler_take_message(vp, out)) {
+		*out_more = scheduler_has_more(out) || source_any(vp, sint);
+		return true;
+	}
+	for (unsigned i = 1; i <= SOURCE_COUNT; i++) {
+		unsigned source = (s->turn[sint] + i) % SOURCE_COUNT;
+
+		if (!source_ready(vp, source, sint))
+			continue;
+		s->turn[sint] = (uint8_t)source;
+		if (source == SOURCE_QUEUE)
+			queue_pop(s, (unsigned)queue_find(s, sint), out);
+		else
+			synth_timer_take_message(vp, source, out);
+		*out_more = source_any(vp, sint);
+		return true;
+	}
+	return false;
+}
+
+static bool slot_occupied(const struct hv_message *slot)
+{
+	return __atomic_load_n(&slot->type, __ATOMIC_SEQ_CST) != HV_MESSAGE_NONE;
+}
+
+static void slot_fill(struct hv_message *slot, const struct hv_message *message, bool more)
+{
+	slot->payload_bytes = message->payload_bytes;
+	slot->flags = more ? HV_MESSAGE_FLAG_PENDING : 0;
+	slot->rsvd = 0;
+	slot->sender = message->sender;
+	memcpy(slot->payload, message->payload, message->payload_bytes);
+	__atomic_store_n(&slot->type, message->type, __ATOMIC_SEQ_CST);
+}
+
+/* At most one message finds its place. */
+static void scan_sint(struct vp *vp, struct hv_message *slot, unsigned sint, struct interrupts *todo)
+{
+	struct synic *s = &vp->synic;
+	struct hv_message message;
+	bool more = false;
+
+	for (unsigned i = 0; slot_occupied(slot); i++) {
+		if (i == SLOT_TRIES)
+			return;
+		/* The scheduler cannot be asked without taking. */
+		if (sint != SCHEDULER_SINT && !source_any(vp, sint)) {
+			waiting_clear(s, sint);
+			return;
+		}
+		__atomic_fetch_or(&slot->flags, HV_MESSAGE_FLAG_PENDING, __ATOMIC_SEQ_CST);
+		if (slot_occupied(slot))
+			return;
+	}
+	if (take_message(vp, sint, &message, &more)) {
+		slot_fill(slot, &message, more);
+		interrupts_add(todo, s->sint[sint]);
+	}
+	if (!more)
+		waiting_clear(s, sint);
+}
+
+static void scan_locked(struct vp *vp, struct interrupts *todo)
+{
+	struct synic *s = &vp->synic;
+	struct hv_message *slots;
+
+	if (!s->waiting || !message_page_on(s))
+		return;
+	slots = gpa_page_get(vp->partition, GPA(s->simp & HV_MSR_PAGE_GPFN_MASK), ACCESS_READ | ACCESS_WRITE);
+	if (!slots)
+		return;
+	for (unsigned sint = 0; sint < HV_SINT_COUNT; sint++) {
+		if (s->waiting & 1u << sint)
+			scan_sint(vp, &slots[sint], sint, todo);
+	}
+	gpa_page_put(vp->partition);
+}
+
+void synic_scan(struct vp *vp)
+{
+	struct interrupts todo = { 0 };
+
+	spin_lock(&vp->synic.lock);
+	scan_locked(vp, &todo);
+	spin_unlock(&vp->synic.lock);
+	interrupts_raise(vp, &todo);
+}
+
+void synic_wait(struct vp *vp, unsigned sint)
+{
+	struct interrupts todo = { 0 };
+
+	spin_lock(&vp->synic.lock);
+	waiting_set(&vp->synic, sint);
+	scan_locked(vp, &todo);
+	spin_unlock(&vp->synic.lock);
+	interrupts_raise(vp, &todo);
+}
+
+static enum hv_status post_locked(struct vp *vp, unsigned sint, const struct hv_message *message,
+				  struct interrupts *todo)
+{
+	struct synic *s = &vp->synic;
+
+	if (!message_page_on(s))
+		return HV_STATUS_INVALID_SYNIC_STATE;
+	if (s->queue_count == SYNIC_QUEUE_MAX)
+		scan_locked(vp, todo);
+	if (s->queue_count == SYNIC_QUEUE_MAX)
+		return HV_STATUS_INSUFFICIENT_BUFFERS;
+	queue_push(s, sint, message);
+	waiting_set(s, sint);
+	return HV_STATUS_SUCCESS;
+}
+
+enum hv_status synic_post(struct vp *vp, unsigned sint, const struct hv_message *message)
+{
+	struct interrupts todo = { 0 };
+	enum hv_status status;
+
+	if (sint >= HV_SINT_COUNT || message->type == HV_MESSAGE_NONE ||
+	    message->payload_bytes > HV_MESSAGE_PAYLOAD_BYTES)
+		return HV_STATUS_INVALID_PARAMETER;
+	spin_lock(&vp->synic.lock);
+	status = post_locked(vp, sint, message, &todo);
+	spin_unlock(&vp->synic.lock);
+	interrupts_raise(vp, &todo);
+	if (status == HV_STATUS_SUCCESS)
+		synic_scan(vp);
+	return status;
+}
+
+/* Event flags */
+
+static bool flag_set(struct vp *vp, unsigned sint, unsigned flag, bool *out_new)
+{
+	uint8_t bit = (uint8_t)(1u << flag % 8);
+	uint8_t *page = gpa_page_get(vp->partition, GPA(vp->synic.siefp & HV_MSR_PAGE_GPFN_MASK),
+				     ACCESS_READ | ACCESS_WRITE);
+
+	if (!page)
+		return false;
+	page += sint * (HV_EVENT_FLAGS_PER_SINT / 8) + flag / 8;
+	*out_new = !(__atomic_fetch_or(page, bit, __ATOMIC_SEQ_CST) & bit);
+	gpa_page_put(vp->partition);
+	return true;
+}
+
+enum hv_status synic_signal(struct vp *vp, unsigned sint, unsigned flag, bool *out_new)
+{
+	struct synic *s = &vp->synic;
+	struct interrupts todo = { 0 };
+	bool set;
+
+	if (sint >= HV_SINT_COUNT || flag >= HV_EVENT_FLAGS_PER_SINT)
+		return HV_STATUS_INVALID_PARAMETER;
+	spin_lock(&s->lock);
+	set = flags_page_on(s) && flag_set(vp, sint, flag, out_new);
+	if (set && *out_new)
+		interrupts_add(&todo, s->sint[sint]);
+	spin_unlock(&s->lock);
+	interrupts_raise(vp, &todo);
+	return set ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_SYNIC_STATE;
+}
+
+/* Registers */
+
+/* Vectors whose acceptance is their end. */
+static void auto_eoi_update(struct vp *vp)
+{
+	uint32_t bits[8] = { 0 };
+
+	for (unsigned i = 0; i < HV_SINT_COUNT; i++) {
+		uint64_t sint = vp->synic.sint[i];
+		unsigned vector = sint & HV_SINT_VECTOR_MASK;
+
+		if (sint & HV_SINT_AUTO_EOI && !(sint & HV_SINT_MASKED))
+			bits[vector / 32] |= 1u << vector % 32;
+	}
+	memcpy(vp->lapic.auto_eoi, bits, sizeof(bits));
+}
+
+/* A message that finds its page on a disabled SINT stays there without an interrupt; nothing is raised later. */
+static bool sint_write(struct vp *vp, unsigned n, uint64_t value)
+{
+	if (!(value & HV_SINT_MASKED) && (value & HV_SINT_VECTOR_MASK) < SINT_VECTOR_MIN)
+		return false;
+	vp->synic.sint[n] = value;
+	auto_eoi_update(vp);
+	return true;
+}
+
+static bool page_write(uint64_t *reg, uint64_t value)
+{
+	if (!msr_page_valid(value))
+		return false;
+	*reg = value;
+	return true;
+}
+
+static bool write_locked(struct vp *vp, uint32_t msr, uint64_t value)
+{
+	struct synic *s = &vp->synic;
+
+	switch (msr) {
+	case HV_MSR_SCONTROL:
+		s->scontrol = value;
+		return true;
+	case HV_MSR_SIEFP:
+		return page_write(&s->siefp, value);
+	case HV_MSR_SIMP:
+		return page_write(&s->simp, value);
+	case HV_MSR_EOM:
+		return true;
+	case HV_MSR_SINT0 ... HV_MSR_SINT15:
+		return sint_write(vp, msr - HV_MSR_SINT0, value);
+	default:
+		return false;
+	}
+}
+
+bool synic_msr_write(struct vp *vp, uint32_t msr, uint64_t value)
+{
+	struct interrupts todo = { 0 };
+	bool known;
+
+	spin_lock(&vp->synic.lock);
+	known = write_locked(vp, msr, value);
+	/* EOM asks for it; enabling and unmasking let what waited appear. */
+	if (known)
+		scan_locked(vp, &todo);
+	spin_unlock(&vp->synic.lock);
+	interrupts_raise(vp, &todo);
+	return known;
+}
+
+bool synic_msr_read(struct vp *vp, uint32_t msr, uint64_t *out_value)
+{
+	const struct synic *s = &vp->synic;
+
+	switch (msr) {
+	case HV_MSR_SCONTROL:
+		*out_value = s->scontrol;
+		return true;
+	case HV_MSR_SVERSION:
+		*out_value = SYNIC_VERSION;
+		return true;
+	case HV_MSR_SIEFP:
+		*out_value = s->siefp;
+		return true;
+	case HV_MSR_SIMP:
+		*out_value = s->simp;
+		return true;
+	case HV_MSR_EOM:
+		*out_value = 0;
+		return true;
+	case HV_MSR_SINT0 ... HV_MSR_SINT15:
+		*out_value = s->sint[msr - HV_MSR_SINT0];
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Life cycle */
+
+enum hv_status synic_create(struct vp *vp)
+{
+	spa_t page = page_pool_alloc(&vp->partition->pool);
+
+	if (page.v == 0)
+		return HV_STATUS_INSUFFICIENT_MEMORY;
+	memset(&vp->synic, 0, sizeof(vp->synic));
+	vp->synic.queue_page = page;
+	synic_reset(vp);
+	return HV_STATUS_SUCCESS;
+}
+
+void synic_destroy(struct vp *vp)
+{
+	if (vp->synic.queue_page.v == 0)
+		return;
+	page_pool_free(&vp->partition->pool, vp->synic.queue_page);
+	vp->synic.queue_page = SPA(0);
+}
+
+void synic_reset(struct vp *vp)
+{
+	struct synic *s = &vp->synic;
+
+	spin_lock(&s->lock);
+	s->scontrol = s->siefp = s->simp = 0;
+	for (unsigned i = 0; i < HV_SINT_COUNT; i++) {
+		s->sint[i] = SINT_RESET;
+		s->turn[i] = 0;
+		waiting_clear(s, i);
+	}
+	s->queue_count = 0;
+	auto_eoi_update(vp);
+	spin_unlock(&s->lock);
+}
