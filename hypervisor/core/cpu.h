@@ -13,8 +13,9 @@ struct cpu {
 	struct vp *current;		/* whose state is loaded: root_vp, or the child being dispatched */
 	struct spinlock lock;
 	struct list_node blocked;	/* (k) children that block on this CPU with a deadline: vp->blocked_node */
+	struct list_node signals;	/* (k) children to name in the next scheduler message: vp->signal_node */
+	uint32_t in_guest;		/* atomic: from before the last look at pending work to the exit */
 	uint64_t timer_deadline;	/* what platform_set_timer was last given */
-	uint32_t kick_pending;		/* atomic: somebody wants this CPU to look around */
 	void *platform;			/* the machine layer's own */
 };
 

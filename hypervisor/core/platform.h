@@ -23,6 +23,14 @@ void platform_kick(struct cpu *cpu);
 /* One-shot: an interrupt on this CPU not before the TSC reaches `deadline` (~0: none) and soon after. */
 void platform_set_timer(uint64_t deadline_tsc);
 
+/* Physical interrupts belong to the parent and become pending in its virtual LAPIC. They are let in at these moments only: */
+void platform_take_interrupts(struct vp *root);	/* an exit said that something is pending */
+void platform_idle(struct vp *root);		/* nothing to run: wait for the next one */
+void platform_window_open(struct vp *root);	/* the window that vp->want_window asked for */
+/* A vector taken from the 8259 for this CPU's root VP, which it has not got yet; -1 none. */
+int platform_extint(struct cpu *cpu);
+void platform_extint_taken(struct cpu *cpu);
+
 static inline void platform_pause(void)
 {
 	__builtin_ia32_pause();

@@ -3,6 +3,7 @@
 #ifndef CORE_RUN_H
 #define CORE_RUN_H
 
+#include "core/scheduler.h"
 #include "core/vp.h"
 
 /* Runs the root VP of this CPU for ever. */
@@ -11,15 +12,5 @@ _Noreturn void run_root(struct cpu *cpu);
 /* HvCallDispatchVp on the calling CPU: runs the child until an intercept, a suspension, blocking, the end of the time slice
  * (100 ns, 0 none) or work for the parent. Statuses: INVALID_VP_STATE when another CPU has it. */
 enum hv_status run_dispatch(struct vp *vp, uint32_t flags, uint64_t time_slice, struct hv_output_dispatch_vp *out) MUST_CHECK;
-
-/* Timers of the CPU: the current VP's, and those of children that block here. Called when the CPU's timer fires and at exits. */
-void run_timers(struct cpu *cpu, struct vp *current);
-
-/* A blocked child can run again: tells a root VP's SynIC (SINT0) with a scheduler message, now or when the slot gets free. */
-void scheduler_signal(struct vp *vp);
-/* Next scheduler message for SINT0 of a root VP; called by synic_scan with its lock held. */
-bool scheduler_take_message(struct vp *root_vp, struct hv_message *out);
-/* Forget a VP that is being deleted. */
-void scheduler_forget(struct vp *vp);
 
 #endif

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* TLFS register names -> VMCB. The VP is held; live state is brought back to memory first when it is loaded here. */
+#include "core/mem.h"
+#include "svm/svm.h"
+#include "x86/cpu.h"
+
+struct register_row {
+	uint32_t name;
+	uint16_t offset;		/* of a u64 in the VMCB */
+	uint64_t rsvdz;
+};
+
+#define ROW(name, field, rsvdz) { HV_REG_##name, offsetof(struct vmcb, field), rsvdz }
+static const struct register_row vmcb_rows[] = {
+	ROW(CR0, cr0, 0xffffffff00000000ull),
+	ROW(CR2, cr2, 0),
+	ROW(CR3, cr3, 0),
+	ROW(CR4, cr4, 0xffffffff00000000ull | CR4_LA57),
+	ROW(DR6, dr6, 0xffffffff00000000ull),
+	ROW(DR7, dr7, 0xffffffff00000000ull),
+	ROW(KERNEL_GS_BASE, kernel_gs_base, 0),
+	ROW(SYSENTER_CS, sysenter_cs, 0),
+	ROW(SYSENTER_EIP, sysenter_eip, 0),
+	ROW(SYSENTER_ESP, sysenter_esp, 0),
+	ROW(STAR, star, 0),
+	ROW(LSTAR, lstar, 0),
+	ROW(CSTAR, cstar, 0),
+	ROW(SFMASK, sfmask, 0),
+};
+
+static const struct register_row *find_row(uint32_t name)
+{
+	for (size_t i = 0; i < ARRAY_COUNT(vmcb_rows); i++)
+		if (vmcb_rows[i].name == name)
+			return &vmcb_rows[i];
+	return NULL;
+}
+
+static struct vmcb_segment *segment(struct vmcb *v, uint32_t name)
+{
+	switch (name) {
+	case HV_REG_ES:
+		return &v->es;
+	case HV_REG_CS:
+		return &v->cs;
+	case HV_REG_SS:
+		return &v->ss;
+	case HV_REG_DS:
+		return &v->ds;
+	case HV_REG_FS:
+		return &v->fs;
+	case HV_REG_GS:
+		return &v->gs;
+	case HV_REG_LDTR:
+		return &v->ldtr;
+	case HV_REG_TR:
+		return &v->tr;
+	}
+	return NULL;
+}
+
+static struct hv_u128 segment_get(const struct vmcb_segment *s)
+{
+	struct hv_segment_register r = {
+		.base = s->base,
+		.limit = s->limit,
+		.selector = s->selector,
+		.attributes = (uint16_t)((s->attributes & 0xff) | (s->attributes & 0xf00) << 4),
+	};
+	struct hv_u128 v;
+
+	memcpy(&v, &r, sizeof v);
+	return v;
+}
+
+static void segment_set(struct vmcb_segment *s, const struct hv_u128 *value)
+{
+	struct hv_segment_register r;
+
+	memcpy(&r, value, sizeof r);
+	s->base = r.base;
+	s->limit = r.limit;
+	s->selector = r.selector;
+	s->attributes = (uint16_t)((r.attributes & 0xff) | (r.attributes >> 4 & 0xf00));
+}
+
+/* x87 and SSE registers in the legacy part of the state image. */
+static uint8_t *fpu_slot(struct svm_vp *s, uint32_t name)
+{
+	uint8_t *image = s->fpu;
+
+	if (name >= HV_REG_XMM0 && name <= HV_REG_XMM15)
+		return image + 160 + 16 * (name - HV_REG_XMM0);
+	if (name >= HV_REG_FP_MMX0 && name <= HV_REG_FP_MMX7)
+		return image + 32 + 16 * (name - HV_REG_FP_MMX0);
+	if (name == HV_REG_FP_CONTROL_STATUS)
+		return image;
+	if (name == HV_REG_XMM_CONTROL_STATUS)
+		return image + 16;
+	return NULL;
+}
+
+static void fpu_mark_used(struct svm_vp *s)
+{
+	uint64_t *xstate_bv = (uint64_t *)((uint8_t *)s->fpu + 512);
+
+	if (machine.xcr0_mask)
+		*xstate_bv |= 3;
+}
+
+enum hv_status svm_register_get(const struct vp *vp, uint32_t name, struct hv_u128 *out)
+{
+	struct svm_vp *s = svm_of(vp);
+	struct vmcb *v = s->vmcb;
+	const struct register_row *row = find_row(name);
+	const struct vmcb_segment *seg = segment(v, name);
+	const uint8_t *slot = fpu_slot(s, name);
+
+	*out = (struct hv_u128){ 0, 0 };
+	if (s->loaded && (row || name == HV_REG_FS || name == HV_REG_GS || name == HV_REG_LDTR || name == HV_REG_TR))
+		cpu_vmsave(s->vmcb_spa.v);
+	if (row) {
+		memcpy(&out->low, (const uint8_t *)v + row->offset, 8);
+		return HV_STATUS_SUCCESS;
+	}
+	if (seg) {
+		*out = segment_get(seg);
+		return HV_STATUS_SUCCESS;
+	}
+	if (slot) {
+		memcpy(out, slot, sizeof *out);
+		return HV_STATUS_SUCCESS;
+	}
+	if (name >= HV_REG_DR0 && name <= HV_REG_DR3) {
+		out->low = s->dr[name - HV_REG_DR0];
+		return HV_STATUS_SUCCESS;
+	}
+	switch (name) {
+	case HV_REG_GDTR:
+	case HV_REG_IDTR: {
+		const struct vmcb_segment *t = name == HV_REG_GDTR ? &v->gdtr : &v->idtr;
+		struct hv_table_register r = { .limit = (uint16_t)t->limit, .base = t->base };
+
+		memcpy(out, &r, sizeof *out);
+		return HV_STATUS_SUCCESS;
+	}
+	case HV_REG_EFER:
+		out->low = v->efer & ~EFER_SVME;
+		return HV_STATUS_SUCCESS;
+	case HV_REG_PAT:
+		out->low = s->pat;
+		return HV_STATUS_SUCCESS;
+	case HV_REG_TSC_AUX:
+		out->low = s->tsc_aux;
+		return HV_STATUS_SUCCESS;
+	case HV_REG_XFEM:
+		out->low = s->xcr0;
+		return HV_STATUS_SUCCESS;
+	case HV_REG_INTERRUPT_STATE:
+		out->low = (v->int_state & 1) | (vp->nmi_masked ? 2 : 0);
+		return HV_STATUS_SUCCESS;
+	}
+	return HV_STATUS_UNKNOWN_REGISTER;
+}
+
+/* EFER as the parent sets it: LMA follows LME and paging, whatever order the registers come in. */
+static enum hv_status efer_set(struct vmcb *v, uint64_t value)
+{
+	if (value & ~(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | (1ull << 14)))
+		return HV_STATUS_INVALID_REGISTER_VALUE;
+	v->efer = value | EFER_SVME;
+	return HV_STATUS_SUCCESS;
+}
+
+static enum hv_status xfem_set(struct svm_vp *s, uint64_t value)
+{
+	if (!(value & 1) || (value & ~(machine.xcr0_mask | 1)) || ((value & 4) && !(value & 2)))
+		return HV_STATUS_INVALID_REGISTER_VALUE;
+	s->xcr0 = value;
+	if (s->loaded && machine.xcr0_mask)
+		cpu_xsetbv(value);
+	return HV_STATUS_SUCCESS;
+}
+
+enum hv_status svm_register_set(struct vp *vp, uint32_t name, const struct hv_u128 *value)
+{
+	struct svm_vp *s = svm_of(vp);
+	struct vmcb *v = s->vmcb;
+	const struct register_row *row = find_row(name);
+	struct vmcb_segment *seg = segment(v, name);
+	uint8_t *slot = fpu_slot(s, name);
+
+	if (s->loaded)
+		cpu_vmsave(s->vmcb_spa.v);
+	if (row) {
+		if (value->low & row->rsvdz)
+			return HV_STATUS_INVALID_REGISTER_VALUE;
+		memcpy((uint8_t *)v + row->offset, &value->low, 8);
+	} else if (seg) {
+		segment_set(seg, value);
+		if (name == HV_REG_SS)
+			v->cpl = (v->ss.attributes >> 5) & 3;
+	} else if (slot) {
+		memcpy(slot, value, sizeof *value);
+		fpu_mark_used(s);
+	} else if (name >= HV_REG_DR0 && name <= HV_REG_DR3) {
+		s->dr[name - HV_REG_DR0] = value->low;
+	} else if (name == HV_REG_GDTR || name == HV_REG_IDTR) {
+		struct hv_table_register r;
+
+		memcpy(&r, value, sizeof r);
+		*(name == HV_REG_GDTR ? &v->gdtr : &v->idtr) = (struct vmcb_segment){ .limit = r.limit, .base = r.base };
+	} else {
+		switch (name) {
+		case HV_REG_EFER:
+			return efer_set(v, value->low);
+		case HV_REG_XFEM:
+			return xfem_set(s, value->low);
+		case HV_REG_PAT:
+		case HV_REG_TSC_AUX:
+			return svm_vp_msr_write(vp, name == HV_REG_PAT ? MSR_PAT : MSR_TSC_AUX, value->low) == 1 ?
+				       HV_STATUS_SUCCESS : HV_STATUS_INVALID_REGISTER_VALUE;
+		case HV_REG_INTERRUPT_STATE:
+			v->int_state = value->low & 1;
+			vp->nmi_masked = (value->low & 2) != 0;
+			return HV_STATUS_SUCCESS;
+		default:
+			return HV_STATUS_UNKNOWN_REGISTER;
+		}
+	}
+	if (s->loaded)
+		cpu_vmload(s->vmcb_spa.v);
+	return HV_STATUS_SUCCESS;
+}
