@@ -119,12 +119,16 @@ struct vid_partition {
 	struct rcu_head rcu;
 };
 
-/* Counters of `live` in debugfs: what this driver holds at the moment. */
+/* File `live` of debugfs: what is held for partitions. All zero when there is none. */
 struct vid_live {
 	atomic_long_t partitions, vps, regions, pinned_pages, deposited_pages, irqfds, ioeventfds;
-	atomic_long_t leaked_pages;	/* pages given up because the hypervisor would not let go of them */
-	atomic_long_t wakes, overflows, strange_messages;
+	atomic_long_t leaked_pages;	/* given up because the hypervisor would not let go of them */
 };
+/* File `driver`: what has happened since the module was loaded. */
+struct vid_events {
+	atomic_long_t wake_messages, wake_overflows, strange_messages;
+};
+extern struct vid_events vid_events;
 extern struct vid_live vid_live;
 extern struct workqueue_struct *vid_cleanup_wq;
 

@@ -159,6 +159,14 @@ static void vid_unmark_deposited(struct page *page)
 	set_page_private(page, 0);
 }
 
+/* What the root's own pool got stays there: `live` tells what is held for children. */
+static void vid_pool_count(struct vid_pool *pool, long pages)
+{
+	atomic_long_add(pages, &pool->pages);
+	if (pool != &vid_root_pool)
+		atomic_long_add(pages, &vid_live.deposited_pages);
+}
+
 static unsigned int vid_alloc_pages(struct page **pages, unsigned int count)
 {
 	unsigned int i;
@@ -204,8 +212,7 @@ static int vid_deposit_chunk(struct vid_pool *pool, unsigned int count)
 		error = hv_status_to_errno(HC_RESULT_STATUS(result));
 		done = error ? min(HC_RESULT_REPS(result), count) : count;
 	}
-	atomic_long_add(done, &pool->pages);
-	atomic_long_add(done, &vid_live.deposited_pages);
+	vid_pool_count(pool, done);
 	while (got > done) {
 		got--;
 		vid_unmark_deposited(pages[got]);
@@ -258,8 +265,7 @@ static void vid_take_back(struct vid_pool *pool, u64 gpfn)
 	}
 	vid_unmark_deposited(page);
 	__free_page(page);
-	atomic_long_dec(&pool->pages);
-	atomic_long_dec(&vid_live.deposited_pages);
+	vid_pool_count(pool, -1);
 }
 
 void vid_hv_withdraw(struct vid_pool *pool)

@@ -9,6 +9,7 @@
 #include "vid.h"
 
 struct vid_live vid_live;
+struct vid_events vid_events;
 struct workqueue_struct *vid_cleanup_wq;
 
 static long vid_device_ioctl(struct file *file, unsigned int command, unsigned long argument)
@@ -70,7 +71,7 @@ static int vid_check_scheduler(void)
 	int error = vid_hv_scheduler_type(&type);
 
 	if (error) {
-		pr_warn("vid: scheduler type unknown (error %d), root scheduler assumed\n", error);
+		pr_info("vid: scheduler type unknown (error %d), root scheduler assumed\n", error);
 		return 0;
 	}
 	if (type != HV_SCHEDULER_TYPE_ROOT) {

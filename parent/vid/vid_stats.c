@@ -4,7 +4,8 @@
  *
  *   hypervisor                   the hypervisor's own counters
  *   log                          its log ring, oldest byte first
- *   live                         what this driver holds
+ *   live                         what this driver holds for partitions: all zero when there is none
+ *   driver                       what it has seen since it was loaded
  *   partitions/<id>/partition    counters of the partition, hypervisor's and driver's
  *   partitions/<id>/vp<n>        counters of a VP
  *
@@ -121,12 +122,19 @@ static int live_show(struct seq_file *out, void *unused)
 	seq_printf(out, "irqfds %ld\n", atomic_long_read(&vid_live.irqfds));
 	seq_printf(out, "ioeventfds %ld\n", atomic_long_read(&vid_live.ioeventfds));
 	seq_printf(out, "leaked_pages %ld\n", atomic_long_read(&vid_live.leaked_pages));
-	seq_printf(out, "wake_messages %ld\n", atomic_long_read(&vid_live.wakes));
-	seq_printf(out, "wake_overflows %ld\n", atomic_long_read(&vid_live.overflows));
-	seq_printf(out, "strange_messages %ld\n", atomic_long_read(&vid_live.strange_messages));
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(live);
+
+static int driver_show(struct seq_file *out, void *unused)
+{
+	seq_printf(out, "wake_messages %ld\n", atomic_long_read(&vid_events.wake_messages));
+	seq_printf(out, "wake_overflows %ld\n", atomic_long_read(&vid_events.wake_overflows));
+	seq_printf(out, "strange_messages %ld\n", atomic_long_read(&vid_events.strange_messages));
+	seq_printf(out, "root_deposited_pages %ld\n", atomic_long_read(&vid_root_pool.pages));
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(driver);
 
 static const struct vid_counter_name vid_partition_names[] = {
 	{ HV_STATS_PARTITION_DEPOSITED_PAGES, "deposited_pages" },
@@ -306,6 +314,7 @@ void vid_stats_init(void)
 	vid_debugfs_root = debugfs_create_dir("undercroft", NULL);
 	vid_debugfs_partitions = debugfs_create_dir("partitions", vid_debugfs_root);
 	debugfs_create_file("live", 0400, vid_debugfs_root, NULL, &live_fops);
+	debugfs_create_file("driver", 0400, vid_debugfs_root, NULL, &driver_fops);
 	if (vid_hypervisor_stats.counters)
 		debugfs_create_file("hypervisor", 0400, vid_debugfs_root, NULL, &hypervisor_fops);
 	if (vid_log)

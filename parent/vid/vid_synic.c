@@ -36,11 +36,11 @@ static void vid_wake_pairs(const struct hv_vp_signal_pair_message *pairs)
 			vid_vp_signal(vp);
 	}
 	rcu_read_unlock();
-	atomic_long_inc(&vid_live.wakes);
+	atomic_long_inc(&vid_events.wake_messages);
 
 	/* Some did not fit: nobody knows which, and waking one too many only costs a dispatch. */
 	if (pairs->overflow_count) {
-		atomic_long_inc(&vid_live.overflows);
+		atomic_long_inc(&vid_events.wake_overflows);
 		vid_partition_wake_all();
 	}
 }
@@ -67,7 +67,7 @@ static void vid_handle_message(const struct hv_message *message)
 		break;
 	default:
 		/* Freed like any other: what is not understood must not block the slot. */
-		atomic_long_inc(&vid_live.strange_messages);
+		atomic_long_inc(&vid_events.strange_messages);
 		pr_warn_ratelimited("vid: message of unknown type 0x%x\n", message->type);
 	}
 }
