@@ -146,7 +146,7 @@ static int map_vp_page(int vp, long page_number, int protection, void **out_page
 
 int vid_vp_map_registers(int vp, struct hv_register_page **out_page)
 {
-	void *page;
+	void *page = NULL;
 	int result = map_vp_page(vp, MSHV_VP_MMAP_OFFSET_REGISTERS, PROT_READ | PROT_WRITE, &page);
 
 	if (result == 0)
@@ -156,7 +156,7 @@ int vid_vp_map_registers(int vp, struct hv_register_page **out_page)
 
 int vid_vp_map_message(int vp, const struct hv_message **out_message)
 {
-	void *page;
+	void *page = NULL;
 	int result = map_vp_page(vp, MSHV_VP_MMAP_OFFSET_INTERCEPT_MESSAGE, PROT_READ, &page);
 
 	if (result == 0)
