@@ -244,7 +244,7 @@ static bool crash_ctl_write(struct vp *vp, uint32_t msr, uint64_t value)
 		return true;
 	if (__atomic_exchange_n(&p->crash_ctl, value, __ATOMIC_SEQ_CST) & HV_CRASH_CTL_NOTIFY)
 		return true;
-	log_line("partition %llu: VP %u reports a guest crash, P0 %llx P1 %llx P2 %llx P3 %llx P4 %llx\n",
+	log_line("partition %llu: VP %u reports a guest crash, P0 %llx P1 %llx P2 %llx P3 %llx P4 %llx",
 		 (unsigned long long)p->id, vp->index, (unsigned long long)p->crash[0],
 		 (unsigned long long)p->crash[1], (unsigned long long)p->crash[2],
 		 (unsigned long long)p->crash[3], (unsigned long long)p->crash[4]);

@@ -11,7 +11,7 @@
 #include "core/mem.h"
 #include "core/msr.h"
 #include "core/partition.h"
-#include "core/run.h"
+#include "core/scheduler.h"
 #include "core/vp.h"
 
 #define SINT_RESET     HV_SINT_MASKED
@@ -105,6 +105,11 @@ static void queue_pop(struct synic *s, unsigned at, struct hv_message *out)
 
 /* Placing messages */
 
+static bool scheduler_ready(const struct vp *vp, unsigned sint)
+{
+	return sint == SCHEDULER_SINT && vp->partition->is_root && vp->home && scheduler_pending(vp->home);
+}
+
 static bool source_ready(const struct vp *vp, unsigned source, unsigned sint)
 {
 	if (source == SOURCE_QUEUE)
@@ -118,16 +123,7 @@ static bool source_any(const struct vp *vp, unsigned sint)
 		if (source_ready(vp, source, sint))
 			return true;
 	}
-	return false;
-}
-
-/* A full batch may have left some behind. */
-static bool scheduler_has_more(const struct hv_message *message)
-{
-	struct hv_vp_signal_pair_message batch;
-
-	memcpy(&batch, message->payload, sizeof(batch));
-	return batch.vp_count >= HV_VP_SIGNAL_PAIR_MAX || batch.overflow_count != 0;
+	return scheduler_ready(vp, sint);
 }
 
 /* Next message for the slot, in turn among the sources; *out_more: others wait behind it. */
@@ -135,8 +131,8 @@ static bool take_message(struct vp *vp, unsigned sint, struct hv_message *out, b
 {
 	struct synic *s = &vp->synic;
 
-	if (sint == SCHEDULER_SINT && vp->partition->is_root && scheduler_take_message(vp, out)) {
-		*out_more = scheduler_has_more(out) || source_any(vp, sint);
+	if (scheduler_ready(vp, sint) && scheduler_take_message(vp, out)) {
+		*out_more = source_any(vp, sint);
 		return true;
 	}
 	for (unsigned i = 1; i <= SOURCE_COUNT; i++) {
@@ -180,8 +176,7 @@ static void scan_sint(struct vp *vp, struct hv_message *slot, unsigned sint, str
 	for (unsigned i = 0; slot_occupied(slot); i++) {
 		if (i == SLOT_TRIES)
 			return;
-		/* The scheduler cannot be asked without taking. */
-		if (sint != SCHEDULER_SINT && !source_any(vp, sint)) {
+		if (!source_any(vp, sint)) {
 			waiting_clear(s, sint);
 			return;
 		}
@@ -202,6 +197,8 @@ static void scan_locked(struct vp *vp, struct interrupts *todo)
 	struct synic *s = &vp->synic;
 	struct hv_message *slots;
 
+	if (scheduler_ready(vp, SCHEDULER_SINT))
+		waiting_set(s, SCHEDULER_SINT);
 	if (!s->waiting || !message_page_on(s))
 		return;
 	slots = gpa_page_get(vp->partition, GPA(s->simp & HV_MSR_PAGE_GPFN_MASK), ACCESS_READ | ACCESS_WRITE);

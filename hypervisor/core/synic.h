@@ -42,12 +42,12 @@ enum hv_status synic_post(struct vp *vp, unsigned sint, const struct hv_message 
  * set. INVALID_PARAMETER sint >= 16 or flag >= 2048; INVALID_SYNIC_STATE SynIC or flags page off, or no RAM there. */
 enum hv_status synic_signal(struct vp *vp, unsigned sint, unsigned flag, bool *out_new) MUST_CHECK;
 
-/* Tries again to place what waits: after EOM, EOI of a SINT's vector, enabling, and at each VP exit while waiting != 0.
- * Any CPU; no SynIC lock may be held. */
+/* Tries again to place what waits: after EOM, EOI of a SINT's vector, enabling, and at each VP exit while waiting != 0; of a
+ * root VP, also when its CPU's scheduler has something to tell (SINT0). Any CPU; no SynIC lock may be held. */
 void synic_scan(struct vp *vp);
 
-/* Something new waits for slot `sint` (a timer's or the scheduler's message, which they hand out when asked): notes it and
- * tries to place it. As synic_scan. */
+/* Something new waits for slot `sint` (a timer's message, which the timer hands out when asked): notes it and tries to place
+ * it. As synic_scan. */
 void synic_wait(struct vp *vp, unsigned sint);
 
 #endif
