@@ -561,7 +561,10 @@ u16 vid_hv_dispatch_vp(u64 partition_id, u32 vp_index, u32 flags, struct hv_outp
 	return vid_issue(HVCALL_DISPATCH_VP, &in, sizeof(in), ret, sizeof(*ret));
 }
 
-/* Where state data travels: inside the call's page if it fits, else in pages of its own, listed by frame number. */
+/*
+ * State data travels inside the call's own page, behind the input or in the output, if it fits there and the list of pages
+ * (the variable header) is empty; else in the pages that the list names.
+ */
 struct vid_state_transfer {
 	u16 code;
 	u32 vp_index;
@@ -571,6 +574,7 @@ struct vid_state_transfer {
 	size_t bytes;
 };
 
+/* Returns the length of the list. */
 static unsigned int vid_fill_state(const struct vid_state_transfer *t, u64 partition_id, struct hv_input_vp_state *in)
 {
 	bool set = t->code == HVCALL_SET_VP_STATE;
@@ -583,11 +587,9 @@ static unsigned int vid_fill_state(const struct vid_state_transfer *t, u64 parti
 	in->type = t->type;
 	in->xsave_states = t->xsave_states;
 	if (t->bytes <= room) {
-		if (!set)
-			return 0;
-		in->gpfn[(t->bytes - 1) / sizeof(u64)] = 0;
-		memcpy(in->gpfn, t->buffer, t->bytes);
-		return DIV_ROUND_UP(t->bytes, sizeof(u64));
+		if (set)
+			memcpy(in->gpfn, t->buffer, t->bytes);
+		return 0;
 	}
 	count = DIV_ROUND_UP(t->bytes, HV_PAGE_BYTES);
 	for (i = 0; i < count; i++)

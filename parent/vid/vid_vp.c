@@ -26,6 +26,7 @@
 
 #define VID_RUN_DEPOSITS_MAX 64		/* of VID_RUN_DEPOSIT_PAGES, in one RUN_VP */
 #define VID_RUN_DEPOSIT_PAGES 16
+#define VID_SUSPENDS_MAX 16
 #define VID_SUSPEND_POLL (HZ / 10)
 #define VID_TASK_WORK_DELAY HZ		/* how long work for the return to user mode may be put off */
 
@@ -33,7 +34,7 @@
 struct vid_run {
 	unsigned long since;
 	unsigned int deposits;
-	bool was_suspended;
+	unsigned int suspends;		/* in a row */
 };
 
 void vid_vp_signal(struct vid_vp *vp)
@@ -119,17 +120,16 @@ static int vid_vp_wait(struct vid_vp *vp)
 }
 
 /*
- * A new VP is suspended explicitly, and whoever runs one wants it to run. If that does not help, something else holds it,
- * such as the partition's own suspend: then ask now and then instead of spinning.
+ * A new VP is suspended explicitly, and whoever runs one wants it to run. A call that reads or writes the VP's registers
+ * suspends it for a moment as well. If going on does not help for long, something else holds the VP, such as the partition's
+ * own suspend: then ask now and then instead of spinning.
  */
 static int vid_vp_resume(struct vid_vp *vp, struct vid_run *run)
 {
 	int error = vid_hv_set_register(&vp->partition->pool, vp->index, HV_REG_EXPLICIT_SUSPEND, 0);
 
-	if (error || !run->was_suspended) {
-		run->was_suspended = true;
+	if (error || ++run->suspends < VID_SUSPENDS_MAX)
 		return error;
-	}
 	return wait_event_interruptible_timeout(vp->wait, vid_vp_has_reason(vp), VID_SUSPEND_POLL) < 0 ? -EINTR : 0;
 }
 
@@ -149,7 +149,7 @@ static int vid_vp_after(struct vid_vp *vp, struct vid_run *run, const struct hv_
 {
 	switch (out->dispatch_event) {
 	case HV_DISPATCH_EVENT_INTERCEPT:
-		run->was_suspended = false;
+		run->suspends = 0;
 		vp->intercepted = true;
 		vp->intercepts++;
 		memcpy(message, vp->message, sizeof(*message));
@@ -160,7 +160,7 @@ static int vid_vp_after(struct vid_vp *vp, struct vid_run *run, const struct hv_
 	case HV_DISPATCH_EVENT_SUSPEND:
 		return vid_vp_resume(vp, run);
 	}
-	run->was_suspended = false;
+	run->suspends = 0;
 	switch (out->dispatch_state) {
 	case HV_DISPATCH_STATE_READY:
 		return 0;
