@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/store.h"
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store/migrations.h"
+
+enum statement {
+	VM_INSERT,
+	VM_UPDATE,
+	VM_DELETE,
+	VM_SELECT,
+	PROCESSOR_PUT,
+	MEMORY_PUT,
+	DIRECT_PUT,
+	DIRECT_DELETE,
+	JOB_INSERT,
+	JOB_UPDATE,
+	JOB_DELETE,
+	JOB_SELECT,
+	STATEMENT_COUNT,
+};
+
+static const char *const statement_texts[STATEMENT_COUNT] = {
+	[VM_INSERT] = "INSERT INTO vm (id, element_name, notes, created_ms, config_changed_ms, state, state_changed_ms,"
+		      " requested_state, failed, status_text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+	[VM_UPDATE] = "UPDATE vm SET element_name = ?2, notes = ?3, created_ms = ?4, config_changed_ms = ?5, state = ?6,"
+		      " state_changed_ms = ?7, requested_state = ?8, failed = ?9, status_text = ?10 WHERE id = ?1",
+	[VM_DELETE] = "DELETE FROM vm WHERE id = ?1",
+	[VM_SELECT] = "SELECT vm.id, element_name, notes, created_ms, config_changed_ms, state, state_changed_ms,"
+		      " requested_state, failed, status_text, p.count, m.startup_mib, d.kernel_path, d.initrd_path,"
+		      " d.command_line FROM vm JOIN vm_processor p ON p.vm_id = vm.id"
+		      " JOIN vm_memory m ON m.vm_id = vm.id LEFT JOIN vm_linux_kernel_direct d ON d.vm_id = vm.id"
+		      " ORDER BY created_ms, vm.id",
+	[PROCESSOR_PUT] = "INSERT INTO vm_processor (vm_id, count) VALUES (?1, ?2)"
+			  " ON CONFLICT (vm_id) DO UPDATE SET count = ?2",
+	[MEMORY_PUT] = "INSERT INTO vm_memory (vm_id, startup_mib) VALUES (?1, ?2)"
+		       " ON CONFLICT (vm_id) DO UPDATE SET startup_mib = ?2",
+	[DIRECT_PUT] = "INSERT INTO vm_linux_kernel_direct (vm_id, kernel_path, initrd_path, command_line)"
+		       " VALUES (?1, ?2, ?3, ?4) ON CONFLICT (vm_id) DO UPDATE SET kernel_path = ?2, initrd_path = ?3,"
+		       " command_line = ?4",
+	[DIRECT_DELETE] = "DELETE FROM vm_linux_kernel_direct WHERE vm_id = ?1",
+	[JOB_INSERT] = "INSERT INTO job (id, vm_id, type, state, submitted_ms, started_ms, changed_ms, error_code,"
+		       " error_text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+	[JOB_UPDATE] = "UPDATE job SET vm_id = ?2, type = ?3, state = ?4, submitted_ms = ?5, started_ms = ?6,"
+		       " changed_ms = ?7, error_code = ?8, error_text = ?9 WHERE id = ?1",
+	[JOB_DELETE] = "DELETE FROM job WHERE id = ?1",
+	[JOB_SELECT] = "SELECT id, vm_id, type, state, submitted_ms, started_ms, changed_ms, error_code, error_text"
+		       " FROM job ORDER BY submitted_ms, id",
+};
+
+struct store {
+	sqlite3 *database;
+	sqlite3_stmt *statements[STATEMENT_COUNT];
+	bool in_transaction;
+};
+
+const char *store_error(const struct store *store)
+{
+	return sqlite3_errmsg(store->database);
+}
+
+static int run(struct store *store, const char *text)
+{
+	return sqlite3_exec(store->database, text, NULL, NULL, NULL) == SQLITE_OK ? 0 : -1;
+}
+
+static int pragma_int(struct store *store, const char *text)
+{
+	sqlite3_stmt *statement;
+	int value = -1;
+
+	if (sqlite3_prepare_v2(store->database, text, -1, &statement, NULL) != SQLITE_OK)
+		return -1;
+	if (sqlite3_step(statement) == SQLITE_ROW)
+		value = sqlite3_column_int(statement, 0);
+	sqlite3_finalize(statement);
+	return value;
+}
+
+int store_schema_version(struct store *store)
+{
+	return pragma_int(store, "PRAGMA user_version");
+}
+
+static int migrate(struct store *store, char *reason, unsigned reason_size)
+{
+	int version = store_schema_version(store), known = 0;
+
+	while (store_migrations[known])
+		known++;
+	if (version < 0 || version > known) {
+		snprintf(reason, reason_size, "schema version %d; this program knows up to %d", version, known);
+		return -1;
+	}
+	for (; version < known; version++) {
+		char set_version[64];
+
+		/* A pragma takes no bound parameter; the number is ours. */
+		snprintf(set_version, sizeof(set_version), "PRAGMA user_version = %d", version + 1);
+		if (run(store, "BEGIN IMMEDIATE") || run(store, store_migrations[version]) || run(store, set_version) ||
+		    run(store, "COMMIT")) {
+			snprintf(reason, reason_size, "migration %d: %s", version + 1, store_error(store));
+			run(store, "ROLLBACK");
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int prepare_all(struct store *store)
+{
+	for (int i = 0; i < STATEMENT_COUNT; i++)
+		if (sqlite3_prepare_v3(store->database, statement_texts[i], -1, SQLITE_PREPARE_PERSISTENT,
+				       &store->statements[i], NULL) != SQLITE_OK)
+			return -1;
+	return 0;
+}
+
+struct store *store_open(const char *path, char *reason, unsigned reason_size)
+{
+	struct store *store = calloc(1, sizeof(*store));
+	/* The file holds names and command lines: nobody else's business. */
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (!store || fd < 0) {
+		snprintf(reason, reason_size, "%s: %m", path);
+		if (fd >= 0)
+			close(fd);
+		free(store);
+		return NULL;
+	}
+	close(fd);
+	if (sqlite3_open_v2(path, &store->database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, NULL) != SQLITE_OK) {
+		snprintf(reason, reason_size, "%s: %s", path, store_error(store));
+		goto failed;
+	}
+	sqlite3_busy_timeout(store->database, 5000);
+	if (run(store, "PRAGMA journal_mode = WAL") || run(store, "PRAGMA synchronous = FULL") ||
+	    run(store, "PRAGMA foreign_keys = ON")) {
+		snprintf(reason, reason_size, "%s: %s", path, store_error(store));
+		goto failed;
+	}
+	if (migrate(store, reason, reason_size))
+		goto failed;
+	if (prepare_all(store)) {
+		snprintf(reason, reason_size, "%s: %s", path, store_error(store));
+		goto failed;
+	}
+	return store;
+failed:
+	store_close(store);
+	return NULL;
+}
+
+void store_close(struct store *store)
+{
+	if (!store)
+		return;
+	for (int i = 0; i < STATEMENT_COUNT; i++)
+		sqlite3_finalize(store->statements[i]);
+	sqlite3_close(store->database);
+	free(store);
+}
+
+int store_begin(struct store *store)
+{
+	if (run(store, "BEGIN IMMEDIATE"))
+		return -1;
+	store->in_transaction = true;
+	return 0;
+}
+
+int store_commit(struct store *store)
+{
+	if (run(store, "COMMIT")) {
+		store_rollback(store);
+		return -1;
+	}
+	store->in_transaction = false;
+	return 0;
+}
+
+void store_rollback(struct store *store)
+{
+	/* SQLite may have rolled back by itself after some errors; then this one fails, harmlessly. */
+	run(store, "ROLLBACK");
+	store->in_transaction = false;
+}
+
+static void bind_text(sqlite3_stmt *statement, int index, const char *text)
+{
+	/* A bind fails only without memory; then the step fails on the NOT NULL constraint. */
+	sqlite3_bind_text(statement, index, text, -1, SQLITE_TRANSIENT);
+}
+
+static int finish(sqlite3_stmt *statement)
+{
+	int result = sqlite3_step(statement);
+
+	sqlite3_reset(statement);
+	sqlite3_clear_bindings(statement);
+	return result == SQLITE_DONE ? 0 : -1;
+}
+
+static int put_vm_row(struct store *store, enum statement which, const struct store_vm *vm)
+{
+	sqlite3_stmt *statement = store->statements[which];
+
+	bind_text(statement, 1, vm->id);
+	bind_text(statement, 2, vm->element_name);
+	bind_text(statement, 3, vm->notes);
+	sqlite3_bind_int64(statement, 4, vm->created_ms);
+	sqlite3_bind_int64(statement, 5, vm->config_changed_ms);
+	sqlite3_bind_int(statement, 6, vm->state);
+	sqlite3_bind_int64(statement, 7, vm->state_changed_ms);
+	sqlite3_bind_int(statement, 8, vm->requested_state);
+	sqlite3_bind_int(statement, 9, vm->failed);
+	bind_text(statement, 10, vm->status_text);
+	return finish(statement);
+}
+
+static int put_settings(struct store *store, const struct store_vm *vm)
+{
+	sqlite3_stmt *statement = store->statements[PROCESSOR_PUT];
+
+	bind_text(statement, 1, vm->id);
+	sqlite3_bind_int64(statement, 2, vm->processor_count);
+	if (finish(statement))
+		return -1;
+	statement = store->statements[MEMORY_PUT];
+	bind_text(statement, 1, vm->id);
+	sqlite3_bind_int64(statement, 2, (int64_t)vm->startup_mib);
+	if (finish(statement))
+		return -1;
+	statement = store->statements[vm->has_linux_direct ? DIRECT_PUT : DIRECT_DELETE];
+	bind_text(statement, 1, vm->id);
+	if (vm->has_linux_direct) {
+		bind_text(statement, 2, vm->kernel_path);
+		bind_text(statement, 3, vm->initrd_path);
+		bind_text(statement, 4, vm->command_line);
+	}
+	return finish(statement);
+}
+
+static int put_vm(struct store *store, enum statement which, const struct store_vm *vm)
+{
+	bool own = !store->in_transaction;
+
+	if (own && store_begin(store))
+		return -1;
+	if (put_vm_row(store, which, vm) || put_settings(store, vm)) {
+		if (own)
+			store_rollback(store);
+		return -1;
+	}
+	return own ? store_commit(store) : 0;
+}
+
+int store_vm_insert(struct store *store, const struct store_vm *vm)
+{
+	return put_vm(store, VM_INSERT, vm);
+}
+
+int store_vm_update(struct store *store, const struct store_vm *vm)
+{
+	return put_vm(store, VM_UPDATE, vm);
+}
+
+int store_vm_delete(struct store *store, const char *id)
+{
+	bind_text(store->statements[VM_DELETE], 1, id);
+	return finish(store->statements[VM_DELETE]);
+}
+
+static void column_text(sqlite3_stmt *statement, int column, char *out, size_t size)
+{
+	const unsigned char *text = sqlite3_column_text(statement, column);
+
+	snprintf(out, size, "%s", text ? (const char *)text : "");
+}
+
+static void read_vm(sqlite3_stmt *statement, struct store_vm *vm)
+{
+	memset(vm, 0, sizeof(*vm));
+	column_text(statement, 0, vm->id, sizeof(vm->id));
+	column_text(statement, 1, vm->element_name, sizeof(vm->element_name));
+	column_text(statement, 2, vm->notes, sizeof(vm->notes));
+	vm->created_ms = sqlite3_column_int64(statement, 3);
+	vm->config_changed_ms = sqlite3_column_int64(statement, 4);
+	vm->state = sqlite3_column_int(statement, 5);
+	vm->state_changed_ms = sqlite3_column_int64(statement, 6);
+	vm->requested_state = sqlite3_column_int(statement, 7);
+	vm->failed = sqlite3_column_int(statement, 8) != 0;
+	column_text(statement, 9, vm->status_text, sizeof(vm->status_text));
+	vm->processor_count = (unsigned)sqlite3_column_int(statement, 10);
+	vm->startup_mib = (uint64_t)sqlite3_column_int64(statement, 11);
+	vm->has_linux_direct = sqlite3_column_type(statement, 12) != SQLITE_NULL;
+	column_text(statement, 12, vm->kernel_path, sizeof(vm->kernel_path));
+	column_text(statement, 13, vm->initrd_path, sizeof(vm->initrd_path));
+	column_text(statement, 14, vm->command_line, sizeof(vm->command_line));
+}
+
+int store_vm_each(struct store *store, int (*visit)(void *context, const struct store_vm *vm), void *context)
+{
+	sqlite3_stmt *statement = store->statements[VM_SELECT];
+	struct store_vm *vm = malloc(sizeof(*vm));
+	int result, stop = 0;
+
+	if (!vm)
+		return -1;
+	while ((result = sqlite3_step(statement)) == SQLITE_ROW && !stop) {
+		read_vm(statement, vm);
+		stop = visit(context, vm);
+	}
+	sqlite3_reset(statement);
+	free(vm);
+	return result == SQLITE_DONE && !stop ? 0 : -1;
+}
+
+static int put_job(struct store *store, enum statement which, const struct store_job *job)
+{
+	sqlite3_stmt *statement = store->statements[which];
+
+	bind_text(statement, 1, job->id);
+	bind_text(statement, 2, job->vm_id);
+	sqlite3_bind_int(statement, 3, job->type);
+	sqlite3_bind_int(statement, 4, job->state);
+	sqlite3_bind_int64(statement, 5, job->submitted_ms);
+	sqlite3_bind_int64(statement, 6, job->started_ms);
+	sqlite3_bind_int64(statement, 7, job->changed_ms);
+	sqlite3_bind_int(statement, 8, job->error_code);
+	bind_text(statement, 9, job->error_text);
+	return finish(statement);
+}
+
+int store_job_insert(struct store *store, const struct store_job *job)
+{
+	return put_job(store, JOB_INSERT, job);
+}
+
+int store_job_update(struct store *store, const struct store_job *job)
+{
+	return put_job(store, JOB_UPDATE, job);
+}
+
+int store_job_delete(struct store *store, const char *id)
+{
+	bind_text(store->statements[JOB_DELETE], 1, id);
+	return finish(store->statements[JOB_DELETE]);
+}
+
+int store_job_each(struct store *store, int (*visit)(void *context, const struct store_job *job), void *context)
+{
+	sqlite3_stmt *statement = store->statements[JOB_SELECT];
+	struct store_job job;
+	int result, stop = 0;
+
+	while ((result = sqlite3_step(statement)) == SQLITE_ROW && !stop) {
+		memset(&job, 0, sizeof(job));
+		column_text(statement, 0, job.id, sizeof(job.id));
+		column_text(statement, 1, job.vm_id, sizeof(job.vm_id));
+		job.type = sqlite3_column_int(statement, 2);
+		job.state = sqlite3_column_int(statement, 3);
+		job.submitted_ms = sqlite3_column_int64(statement, 4);
+		job.started_ms = sqlite3_column_int64(statement, 5);
+		job.changed_ms = sqlite3_column_int64(statement, 6);
+		job.error_code = sqlite3_column_int(statement, 7);
+		column_text(statement, 8, job.error_text, sizeof(job.error_text));
+		stop = visit(context, &job);
+	}
+	sqlite3_reset(statement);
+	return result == SQLITE_DONE && !stop ? 0 : -1;
+}

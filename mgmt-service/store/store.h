@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What survives: virtual machines, settings, jobs, in one SQLite file (WAL, foreign keys on, one writer). Each change
+ * is one transaction that is on disk when the call returns. The only user of SQLite.
+ *
+ * Calls return 0, or -1 with the reason in store_error(). Not thread-safe: the caller holds the model's lock.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define STORE_ID_SIZE    37	/* GUID text, upper case, no braces, with its end */
+#define STORE_NAME_MAX   255
+#define STORE_NOTES_MAX  4095
+#define STORE_PATH_MAX   4095
+#define STORE_CMDLINE_MAX 2047
+#define STORE_STATUS_MAX 511
+
+struct store;
+
+struct store_vm {
+	char id[STORE_ID_SIZE];
+	char element_name[STORE_NAME_MAX + 1];
+	char notes[STORE_NOTES_MAX + 1];
+	int64_t created_ms;
+	int64_t config_changed_ms;
+	int state;
+	int64_t state_changed_ms;
+	int requested_state;
+	bool failed;
+	char status_text[STORE_STATUS_MAX + 1];
+	unsigned processor_count;
+	uint64_t startup_mib;
+	bool has_linux_direct;
+	char kernel_path[STORE_PATH_MAX + 1];
+	char initrd_path[STORE_PATH_MAX + 1];
+	char command_line[STORE_CMDLINE_MAX + 1];
+};
+
+struct store_job {
+	char id[STORE_ID_SIZE];
+	char vm_id[STORE_ID_SIZE];
+	int type;
+	int state;
+	int64_t submitted_ms;
+	int64_t started_ms;
+	int64_t changed_ms;
+	int error_code;
+	char error_text[STORE_STATUS_MAX + 1];
+};
+
+/* Creates the file when it is missing and brings its schema up to date. NULL with the reason in `reason`. */
+struct store *store_open(const char *path, char *reason, unsigned reason_size);
+void store_close(struct store *store);
+const char *store_error(const struct store *store);
+int store_schema_version(struct store *store);
+
+int store_vm_insert(struct store *store, const struct store_vm *vm);
+/* Settings and state. */
+int store_vm_update(struct store *store, const struct store_vm *vm);
+int store_vm_delete(struct store *store, const char *id);
+int store_vm_each(struct store *store, int (*visit)(void *context, const struct store_vm *vm), void *context);
+
+int store_job_insert(struct store *store, const struct store_job *job);
+int store_job_update(struct store *store, const struct store_job *job);
+int store_job_delete(struct store *store, const char *id);
+int store_job_each(struct store *store, int (*visit)(void *context, const struct store_job *job), void *context);
+
+/* Both or neither: a job and what it asks of its machine. */
+int store_begin(struct store *store);
+int store_commit(struct store *store);
+void store_rollback(struct store *store);
+
+#endif

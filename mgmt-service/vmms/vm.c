@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmms/vm.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "daemon/log.h"
+#include "vmms/worker_wire.h"
+#include "worker/worker_msg.h"
+
+#define START_MS    (120 * 1000)
+#define CHANGE_MS   (60 * 1000)
+#define TURN_OFF_MS (10 * 1000)
+
+struct vm *vm_find(struct model *model, const char *id)
+{
+	for (struct vm *vm = model->vms; vm; vm = vm->next)
+		if (strcasecmp(vm->record.id, id) == 0)
+			return vm;
+	return NULL;
+}
+
+struct vm *vm_restore(struct model *model, const struct store_vm *record)
+{
+	struct vm *vm = calloc(1, sizeof(*vm)), **link = &model->vms;
+
+	if (!vm)
+		return NULL;
+	vm->model = model;
+	vm->record = *record;
+	while (*link)
+		link = &(*link)->next;
+	*link = vm;
+	return vm;
+}
+
+struct vm *vm_create(struct model *model, const struct store_vm *record)
+{
+	if (store_vm_insert(model->store, record))
+		return NULL;
+	return vm_restore(model, record);
+}
+
+static void vm_free(struct vm *vm)
+{
+	console_log_clear(&vm->console);
+	worker_release(vm->worker);
+	free(vm);
+}
+
+int vm_destroy(struct model *model, struct vm *vm)
+{
+	if (store_vm_delete(model->store, vm->record.id))
+		return -1;
+	for (struct vm **link = &model->vms; *link; link = &(*link)->next)
+		if (*link == vm) {
+			*link = vm->next;
+			break;
+		}
+	vm_free(vm);
+	return 0;
+}
+
+void vm_free_all(struct model *model)
+{
+	while (model->vms) {
+		struct vm *next = model->vms->next;
+
+		vm_free(model->vms);
+		model->vms = next;
+	}
+}
+
+static void save(struct model *model, struct vm *vm)
+{
+	/* A state that is not on disk is found again through the worker, or settled after a restart. */
+	if (store_vm_update(model->store, &vm->record))
+		log_error("store.vm", "vm=%s error=\"%s\"", vm->record.id, store_error(model->store));
+}
+
+static void set_state(struct vm *vm, enum vm_state state)
+{
+	if (vm->record.state == (int)state)
+		return;
+	log_notice("vm.state", "vm=%s from=%s to=%s", vm->record.id, vm_state_name((enum vm_state)vm->record.state),
+		   vm_state_name(state));
+	vm->record.state = (int)state;
+	vm->record.state_changed_ms = model_now_ms();
+}
+
+static void set_status(struct vm *vm, bool failed, const char *text)
+{
+	vm->record.failed = failed;
+	snprintf(vm->record.status_text, sizeof(vm->record.status_text), "%s", text);
+}
+
+static void refuse(const struct vm *vm, const struct vm_transition *t, struct arena *arena, struct cim_error *error)
+{
+	static const enum cim_status status[VM_REFUSAL_COUNT] = {
+		[VM_REFUSED_ALREADY] = CIM_ERR_INVALID_STATE,        [VM_REFUSED_STATE] = CIM_ERR_INVALID_STATE,
+		[VM_REFUSED_BUSY] = CIM_ERR_BUSY,                    [VM_REFUSED_COMPONENTS] = CIM_ERR_NOT_SUPPORTED,
+		[VM_REFUSED_SAVE] = CIM_ERR_NOT_SUPPORTED,           [VM_REFUSED_UNKNOWN] = CIM_ERR_NOT_SUPPORTED,
+		[VM_REFUSED_NUMBER] = CIM_ERR_INVALID_PARAMETER,
+	};
+	const char *text = vm_refusal_text(t->refusal);
+
+	cim_error_set(error, arena, status[t->refusal],
+		      t->refusal == VM_REFUSED_NUMBER ? "RequestedState" : NULL, "%s is %s; RequestedState %u: %s",
+		      vm->record.element_name, vm_state_name(t->from), t->requested, text);
+	error->has_state = true;
+	error->current_state = vm_state_enabled_state(t->from);
+	error->available_count = vm_state_available(t->from, error->available, CIM_STATES_MAX);
+}
+
+uint32_t vm_request_state_change(struct model *model, struct vm *vm, unsigned requested, struct arena *arena,
+				 struct cim_error *error, struct job **out_job)
+{
+	struct vm_transition t = vm_state_request((enum vm_state)vm->record.state, requested);
+	struct store_vm before = vm->record;
+	struct job *job;
+
+	if (t.refusal != VM_ALLOWED) {
+		refuse(vm, &t, arena, error);
+		return cim_status_return_value(error->status);
+	}
+	if (store_begin(model->store))
+		return cim_error_set(error, arena, CIM_ERR_FAILED, NULL, "Store: %s", store_error(model->store));
+	set_state(vm, t.to);
+	vm->record.requested_state = (int)requested;
+	job = job_create(model, vm, t.action);
+	if (!job || store_vm_update(model->store, &vm->record) || store_commit(model->store)) {
+		cim_error_set(error, arena, CIM_ERR_FAILED, NULL, "Store: %s", store_error(model->store));
+		store_rollback(model->store);
+		vm->record = before;
+		if (job)
+			job_forget(model, job);
+		return CIM_RETURN_FAILED;
+	}
+	if (vm->job)
+		job_fail(model, vm->job, JOB_TERMINATED, (int)CIM_RETURN_INVALID_STATE, "Replaced by a later request");
+	vm->job = job;
+	job->queued = true;
+	model_wake(model);
+	*out_job = job;
+	return CIM_RETURN_JOB_STARTED;
+}
+
+/* The machine falls back to what its worker says, or to off. */
+static enum vm_state settled_state(const struct vm *vm)
+{
+	if (!vm->worker)
+		return VM_OFF;
+	return vm->worker->state == WORKER_STATE_PAUSED ? VM_PAUSED : VM_RUNNING;
+}
+
+static void action_failed(struct vm *vm, struct model *model, const char *text)
+{
+	set_state(vm, settled_state(vm));
+	if (vm->record.state == VM_OFF)
+		set_status(vm, true, text);
+	save(model, vm);
+	if (vm->job)
+		job_fail(model, vm->job, JOB_EXCEPTION, (int)CIM_RETURN_FAILED, text);
+}
+
+static void begin_start(struct model *model, struct vm *vm)
+{
+	char reason[STORE_STATUS_MAX + 1];
+
+	set_status(vm, false, "");
+	vm->worker = worker_launch(model, vm, reason, sizeof(reason));
+	if (!vm->worker) {
+		action_failed(vm, model, reason);
+		return;
+	}
+	if (worker_send(vm->worker, WORKER_REQUEST_START)) {
+		snprintf(vm->worker->end.reason, sizeof(vm->worker->end.reason), "internal_error");
+		worker_kill_after(vm->worker, 0);
+	}
+	save(model, vm);
+}
+
+static void begin_turn_off(struct model *model, struct vm *vm)
+{
+	if (!vm->worker) {
+		/* It ended between the request and now. */
+		set_state(vm, VM_OFF);
+		save(model, vm);
+		job_complete(model, vm->job);
+		return;
+	}
+	worker_kill_after(vm->worker, worker_send(vm->worker, WORKER_REQUEST_STOP) ? 0 : TURN_OFF_MS);
+}
+
+void vm_run_job(struct model *model, struct job *job)
+{
+	static const enum worker_request requests[] = {
+		[VM_ACTION_PAUSE] = WORKER_REQUEST_PAUSE,
+		[VM_ACTION_RESUME] = WORKER_REQUEST_RESUME,
+		[VM_ACTION_RESET] = WORKER_REQUEST_RESET,
+	};
+	struct vm *vm = job->vm;
+
+	job_start(model, job);
+	job->deadline_ms = model_monotonic_ms() + (job->action == VM_ACTION_START ? START_MS : CHANGE_MS);
+	switch (job->action) {
+	case VM_ACTION_START:
+		begin_start(model, vm);
+		return;
+	case VM_ACTION_TURN_OFF:
+		begin_turn_off(model, vm);
+		return;
+	case VM_ACTION_PAUSE:
+	case VM_ACTION_RESUME:
+	case VM_ACTION_RESET:
+		if (!vm->worker || worker_send(vm->worker, requests[job->action]))
+			action_failed(vm, model, "The worker takes no requests");
+		return;
+	case VM_ACTION_NONE:
+		break;
+	}
+	job_fail(model, job, JOB_EXCEPTION, (int)CIM_RETURN_FAILED, "No such action");
+}
+
+static void complete_if_reached(struct vm *vm, struct model *model)
+{
+	if (vm->job && !vm->job->queued && vm->job->action != VM_ACTION_RESET &&
+	    vm->record.state == (int)vm_action_goal(vm->job->action) && vm->job->action != VM_ACTION_TURN_OFF)
+		job_complete(model, vm->job);
+}
+
+void vm_worker_state(struct vm *vm, enum worker_state state, const char *reason)
+{
+	struct model *model = vm->model;
+	enum vm_state next;
+
+	if (state == WORKER_STOPPED || vm->record.state == VM_STOPPING)
+		return;
+	if (state == WORKER_CREATED || state == WORKER_UNKNOWN)
+		return;
+	next = state == WORKER_STATE_PAUSED ? VM_PAUSED : VM_RUNNING;
+	/* While an action runs, an older state says nothing new: only its goal ends it. */
+	if (vm->job && next != vm_action_goal(vm->job->action))
+		return;
+	if (vm->job && (vm->job->action == VM_ACTION_RESET || vm->job->queued))
+		return;
+	if (vm->record.state != (int)next || vm->record.failed) {
+		set_state(vm, next);
+		set_status(vm, false, "");
+		if (strcmp(reason, "guest_reset") == 0)
+			log_notice("vm.guest_reset", "vm=%s", vm->record.id);
+		save(model, vm);
+	}
+	complete_if_reached(vm, model);
+}
+
+void vm_worker_answer(struct vm *vm, enum worker_request request, const char *error_code, const char *message)
+{
+	static const struct {
+		enum worker_request request;
+		enum vm_action action;
+	} expected[] = {
+		{ WORKER_REQUEST_START, VM_ACTION_START },   { WORKER_REQUEST_PAUSE, VM_ACTION_PAUSE },
+		{ WORKER_REQUEST_RESUME, VM_ACTION_RESUME }, { WORKER_REQUEST_RESET, VM_ACTION_RESET },
+	};
+	struct model *model = vm->model;
+	char text[STORE_STATUS_MAX + 1];
+
+	if (error_code) {
+		snprintf(text, sizeof(text), "The worker refused %s: %s (%s)", worker_request_name(request),
+			 message[0] ? message : "no reason given", error_code);
+		log_warning("worker.refused", "vm=%s text=\"%s\"", vm->record.id, text);
+		if (request == WORKER_REQUEST_STOP || (request == WORKER_REQUEST_START)) {
+			/* Nothing to keep: its end settles the job. */
+			snprintf(vm->worker->end.last_line, sizeof(vm->worker->end.last_line), "%.200s", message);
+			worker_kill_after(vm->worker, request == WORKER_REQUEST_STOP ? 0 : 2000);
+			return;
+		}
+		if (vm->job)
+			action_failed(vm, model, text);
+		return;
+	}
+	for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++)
+		if (expected[i].request == request && vm->job && !vm->job->queued &&
+		    vm->job->action == expected[i].action) {
+			set_state(vm, vm_action_goal(vm->job->action));
+			save(model, vm);
+			job_complete(model, vm->job);
+		}
+}
+
+/* What the end of a worker means for a person; false when nothing went wrong. */
+static bool describe_end(const struct vm *vm, const struct worker_end *end, bool asked, char *text, size_t size)
+{
+	if (asked || strcmp(end->reason, "turned_off") == 0) {
+		snprintf(text, size, "%s", "");
+		return false;
+	}
+	if (strcmp(end->reason, "guest_power_off") == 0) {
+		snprintf(text, size, "The guest turned itself off");
+		return false;
+	}
+	if (strcmp(end->reason, "triple_fault") == 0 ||
+	    (end->have_status && !end->signaled && end->code == WORKER_EXIT_TRIPLE_FAULT))
+		snprintf(text, size, "The virtual machine was stopped by a triple fault");
+	else if (strcmp(end->reason, "guest_crash") == 0)
+		snprintf(text, size, "The guest reported a crash");
+	else if (end->have_status && end->signaled)
+		snprintf(text, size, "The worker process was killed by signal %d", end->code);
+	else if (vm->record.state == VM_STARTING)
+		snprintf(text, size, "The virtual machine could not start%s%s", end->last_line[0] ? ": " : "", end->last_line);
+	else if (end->have_status)
+		snprintf(text, size, "The worker process ended with status %d%s%s", end->code,
+			 end->last_line[0] ? ": " : "", end->last_line);
+	else
+		snprintf(text, size, "The worker process ended unexpectedly");
+	return true;
+}
+
+void vm_worker_gone(struct vm *vm, const struct worker_end *end)
+{
+	struct model *model = vm->model;
+	bool asked = vm->record.state == VM_STOPPING;
+	char text[STORE_STATUS_MAX + 1];
+	bool failed = describe_end(vm, end, asked, text, sizeof(text));
+
+	if (failed)
+		log_warning("worker.gone", "vm=%s text=\"%s\"", vm->record.id, text);
+	set_state(vm, VM_OFF);
+	set_status(vm, failed, text);
+	save(model, vm);
+	if (!vm->job)
+		return;
+	/* A job in the queue that wanted a worker finds none when it runs; it ends here with the reason. */
+	if (vm->job->action == VM_ACTION_TURN_OFF)
+		job_complete(model, vm->job);
+	else
+		job_fail(model, vm->job, JOB_EXCEPTION, (int)CIM_RETURN_FAILED,
+			 text[0] ? text : "The virtual machine was turned off");
+}
+
+void vm_check_deadline(struct vm *vm, int64_t monotonic_ms)
+{
+	struct job *job = vm->job;
+	char text[128];
+
+	if (!job || !job->deadline_ms || monotonic_ms < job->deadline_ms)
+		return;
+	job->deadline_ms = 0;
+	snprintf(text, sizeof(text), "The worker did not answer in time");
+	if (job->action == VM_ACTION_START || job->action == VM_ACTION_TURN_OFF) {
+		if (vm->worker)
+			worker_kill_after(vm->worker, 0);
+		return;
+	}
+	action_failed(vm, vm->model, text);
+}
+
+static void settle_machine(struct model *model, struct vm *vm)
+{
+	enum vm_state state = settled_state(vm);
+	bool was_up = vm_state_has_worker((enum vm_state)vm->record.state);
+
+	set_state(vm, state);
+	if (!vm->worker && was_up)
+		set_status(vm, true, "The worker process ended while the management service was not running");
+	else if (vm->worker && vm->worker->state == WORKER_UNKNOWN)
+		set_status(vm, true, "The worker process does not answer");
+	else if (vm->worker)
+		set_status(vm, false, "");
+	save(model, vm);
+}
+
+static void settle_job(struct model *model, struct job *job)
+{
+	struct vm *vm = vm_find(model, job->record.vm_id);
+
+	if (vm && job->action != VM_ACTION_NONE && job->action != VM_ACTION_RESET &&
+	    vm->record.state == (int)vm_action_goal(job->action))
+		job_complete(model, job);
+	else
+		job_fail(model, job, JOB_EXCEPTION, (int)CIM_RETURN_FAILED,
+			 "The management service was restarted before the job had ended");
+}
+
+void vm_settle_after_restart(struct model *model)
+{
+	for (struct vm *vm = model->vms; vm; vm = vm->next)
+		settle_machine(model, vm);
+	for (struct job *job = model->jobs; job; job = job->next)
+		if (!job_has_ended(job))
+			settle_job(model, job);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A virtual machine: its settings, its state, and the worker that runs it. Everything here under the model's lock. */
+#ifndef VMMS_VM_H
+#define VMMS_VM_H
+
+#include "cim/error.h"
+#include "vmms/console_log.h"
+#include "vmms/job.h"
+#include "vmms/model.h"
+#include "vmms/vm_state.h"
+#include "vmms/worker.h"
+
+#define VM_PROCESSORS_MAX  64
+#define VM_MEMORY_MIN_MIB  32
+#define VM_MEMORY_MAX_MIB  (UINT64_C(12) * 1024 * 1024)
+#define VM_MEMORY_STEP_MIB 2
+
+struct vm {
+	struct model *model;
+	struct store_vm record;
+	struct worker *worker;		/* NULL while there is none */
+	struct job *job;		/* that changes its state now, or NULL */
+	struct console_log console;	/* what the last worker's console wrote */
+	struct vm *next;
+};
+
+struct vm *vm_find(struct model *model, const char *id);
+/* Takes a copy of the record, writes it. NULL with store_error(). */
+struct vm *vm_create(struct model *model, const struct store_vm *record);
+/* From the store. */
+struct vm *vm_restore(struct model *model, const struct store_vm *record);
+/* The machine is off. -1 with store_error(). */
+int vm_destroy(struct model *model, struct vm *vm);
+void vm_free_all(struct model *model);
+
+/*
+ * Checks the request against the table, creates and queues the job. 4096 and the job, or a refusal in `error`.
+ */
+uint32_t vm_request_state_change(struct model *model, struct vm *vm, unsigned requested, struct arena *arena,
+				 struct cim_error *error, struct job **out_job);
+
+/* Main thread: does what a queued job asks. */
+void vm_run_job(struct model *model, struct job *job);
+/* Called by worker.c. */
+void vm_worker_state(struct vm *vm, enum worker_state state, const char *reason);
+void vm_worker_answer(struct vm *vm, enum worker_request request, const char *error_code, const char *message);
+/* The worker is freed afterwards. */
+void vm_worker_gone(struct vm *vm, const struct worker_end *end);
+void vm_check_deadline(struct vm *vm, int64_t monotonic_ms);
+
+/* After a restart, with the workers found: states that no worker confirms, jobs that were cut off. */
+void vm_settle_after_restart(struct model *model);
+
+#endif

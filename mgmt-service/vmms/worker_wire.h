@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Packets of schemas/worker/worker_msg.h, written and read. No state, no I/O. */
+#ifndef VMMS_WORKER_WIRE_H
+#define VMMS_WORKER_WIRE_H
+
+#include <stddef.h>
+
+#include "store/store.h"
+#include "vmms/worker.h"
+
+enum worker_packet_kind { WORKER_PACKET_RESULT, WORKER_PACKET_ERROR, WORKER_PACKET_STATE, WORKER_PACKET_OTHER };
+
+struct worker_packet {
+	enum worker_packet_kind kind;
+	uint64_t id;			/* result and error */
+	enum worker_state state;	/* state event; result of status, else WORKER_UNKNOWN */
+	char reason[WORKER_REASON_SIZE];
+	char code[64];
+	char message[256];
+	bool has_status;
+	int64_t pid;
+	uint64_t uptime_ms, cpu_time_100ns, memory_mib;
+};
+
+/* The configuration document; allocated, NULL without memory. */
+char *worker_wire_config(const struct store_vm *vm);
+/* One request; allocated, NULL without memory. */
+char *worker_wire_request(uint64_t id, enum worker_request request);
+/* 0, or -1: it is no packet of the protocol. */
+int worker_wire_read(const char *text, size_t size, struct worker_packet *packet);
+const char *worker_request_name(enum worker_request request);
+
+#endif
