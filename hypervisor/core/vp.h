@@ -32,7 +32,7 @@ struct vp {
 	uint32_t index;				/* (c) */
 	struct partition *partition;		/* (c) */
 
-	uint32_t owned;				/* (a) 1: dispatched, or held by a hypercall that reads or writes it */
+	uint32_t owned;				/* (a) enum vp_owner */
 	struct cpu *home;			/* (a) CPU that runs it, or ran it last; root: its CPU for good */
 
 	/* CPU state held by the core (o) */
@@ -67,25 +67,35 @@ struct vp {
 	struct list_node signal_node;		/* in the signal queue of scheduler.c */
 	uint32_t root_signal_count;		/* (a) wake messages sent for this VP */
 
-	spa_t message_page;			/* intercept message page, 0 until mapped or needed */
-	spa_t register_page;
-	spa_t stats_page;
+	spa_t message_page;			/* (c) intercept message page */
+	spa_t register_page;			/* (o) 0 until the parent maps it */
+	spa_t stats_page;			/* (c) */
+	spa_t self;				/* (c) its own page */
+	bool message_shown, stats_shown;	/* (o) the parent sees the page */
+	struct vp *dead_next;			/* partition.c */
 	uint64_t *stats;			/* -> stats_page: hv_stats.h */
 	uint64_t run_start_tsc, runtime_tsc;
-	uint64_t gpa_generation;		/* of the GPA space at the last entry */
+	uint64_t gpa_generation;		/* (a) of the GPA space at the last entry */
 };
 _Static_assert(sizeof(struct vp) <= PAGE_BYTES, "a VP fits a page");
 
+/* FREE nobody; DISPATCHED a CPU runs it; HELD a hypercall reads or writes it, briefly; DEAD it is deleted. */
+enum vp_owner { VP_FREE, VP_DISPATCHED, VP_HELD, VP_DEAD };
+
 /* Creates VP `index` of an active partition: reset state, explicit suspend set. Statuses of HvCallCreateVp. */
 enum hv_status vp_create(struct partition *p, uint32_t index, struct vp **out_vp) MUST_CHECK;
-/* Stops it (waits until no CPU has it) and gives its pages back. */
-void vp_delete(struct vp *vp);
+/* Stops it (waits until no CPU has it) and takes it out of the partition; vp_free gives its pages back when no lookup can
+ * reach it any more (partition_put). OBJECT_IN_USE when another CPU deletes it. */
+enum hv_status vp_delete(struct vp *vp) MUST_CHECK;
+void vp_free(struct vp *vp);
 
 /* Takes the VP away from being dispatched, for reading or writing its state; kicks it out of the guest and waits.
- * Never called by the CPU that has it dispatched. vp_release lets it go. The root's VPs: own CPU only, no waiting. */
-void vp_hold(struct vp *vp);
+ * Never called by the CPU that has it dispatched. vp_release lets it go. False when the VP is being deleted.
+ * The root's VPs: own CPU only, no waiting. */
+bool vp_hold(struct vp *vp) MUST_CHECK;
 void vp_release(struct vp *vp);
-/* Tries to own it for dispatch; false when somebody else has it. */
+/* Tries to own it for dispatch (waits for a hypercall that holds it); false when another CPU has it or it is deleted.
+ * Given back with vp_release. */
 bool vp_try_own(struct vp *vp) MUST_CHECK;
 
 /* Something became pending for the VP: kick it out of the guest, wake its idle CPU, or tell the parent's scheduler. Any CPU. */
