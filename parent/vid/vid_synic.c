@@ -7,7 +7,10 @@
 #include <linux/gfp.h>
 #include <linux/io.h>
 #include <linux/mm.h>
+#include <linux/notifier.h>
 #include <linux/percpu.h>
+#include <linux/reboot.h>
+#include <linux/smp.h>
 #include <asm/irq_vectors.h>
 #include <asm/msr.h>
 
@@ -146,6 +149,20 @@ static int vid_synic_offline(unsigned int cpu)
 	return 0;
 }
 
+static void vid_synic_disable_here(void *unused)
+{
+	vid_synic_disable();
+}
+
+/* The next kernel, if it is started by kexec, has other plans for our message pages. */
+static int vid_synic_reboot(struct notifier_block *block, unsigned long action, void *data)
+{
+	on_each_cpu(vid_synic_disable_here, NULL, 1);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block vid_synic_reboot_block = { .notifier_call = vid_synic_reboot };
+
 static void vid_synic_free_pages(void)
 {
 	int cpu;
@@ -175,11 +192,13 @@ int vid_synic_init(void)
 		return state;
 	}
 	vid_synic_state = state;
+	register_reboot_notifier(&vid_synic_reboot_block);
 	return 0;
 }
 
 void vid_synic_fini(void)
 {
+	unregister_reboot_notifier(&vid_synic_reboot_block);
 	cpuhp_remove_state(vid_synic_state);
 	vid_arch_clear_interrupt();
 	vid_synic_free_pages();

@@ -81,13 +81,13 @@ static int vid_vp_dispatch(struct vid_vp *vp, struct vid_run *run, struct hv_out
 	status = vid_hv_dispatch_vp(vp->partition->id, vp->index, flags, out);
 	WRITE_ONCE(vp->cpu, -1);
 	local_irq_enable();
-	/* Interrupts are taken here. */
+	vp->dispatches++;	/* interrupts are taken here: not right behind STI, but an instruction later */
+	barrier();
 	local_irq_disable();
 	vtime_account_guest_exit();
 	local_irq_enable();
 	preempt_enable();
 
-	vp->dispatches++;
 	if (status == HV_STATUS_SUCCESS) {
 		vp->intercepted = false;
 		return 0;
