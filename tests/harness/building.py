@@ -3,7 +3,6 @@
 
 import os
 import pathlib
-import shutil
 import struct
 
 import kernels
@@ -55,42 +54,22 @@ def build_sanitized():
         _cmake("host-asan")
 
 
-def _mirror(source, target):
-    """Copies changed files and drops vanished sources, so that kbuild leaves nothing in the source tree."""
-    target.mkdir(parents=True, exist_ok=True)
-    kept = set()
-    for path in source.rglob("*"):
-        if not path.is_file():
-            continue
-        relative = path.relative_to(source)
-        copy = target / relative
-        kept.add(relative)
-        if not copy.exists() or copy.stat().st_mtime_ns != path.stat().st_mtime_ns:
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(path, copy)
-    for path in target.rglob("*.[ch]"):
-        if path.relative_to(target) not in kept and not path.name.endswith(".mod.c"):
-            path.unlink()
-
-
 def build_vid(kernel):
     with step(f"building vid.ko for {kernel.version}"):
         log = paths.BUILD_LOGS / "vid.log"
         log.unlink(missing_ok=True)
         if not kernel.headers.exists():
             raise Failure(f"{kernel.headers} is missing: package linux-headers-{kernel.version}")
-        directory = paths.VID.parent
-        _mirror(paths.SOURCE / "parent/vid", directory)
-        # The module finds the contracts where it finds them in the source tree: ../../schemas.
-        _mirror(paths.SOURCE / "schemas", paths.BUILD / "kmod/schemas")
-        run_logged(["make", "-C", kernel.headers, f"M={directory}", "modules"], log)
+        run_logged(["make", "-C", paths.SOURCE / "parent/vid", f"OUT={paths.VID.parent}", f"KERNEL={kernel.version}"], log)
 
 
 def build_image(kernel, out=paths.IMAGE):
     with step("building the parent image"):
         argv = ["/usr/bin/python3", "-B", paths.SOURCE / "parent/image/build.py", "--out", out,
                 "--kernel-version", kernel.version, "--kernel-image", kernel.image, "--kernel-tree", kernel.tree]
-        argv += ["--efi", paths.EFI, "--vid", paths.VID, "--program", paths.VMMS, "--program", paths.VMWP]
+        argv += ["--efi", paths.EFI, "--vid", paths.VID]
+        for program in (paths.VMMS, paths.VMWP, paths.VID_PROBE):
+            argv += ["--program", program]
         for guest in sorted(paths.GUESTS.glob("*.bin")):
             argv += ["--guest", guest]
         log = paths.BUILD_LOGS / "image.log"

@@ -20,7 +20,7 @@ from report import Failure, note
 
 BOOT_TIMEOUT = 180
 READY = r"UNDERCROFT-PARENT-READY (\S+) (\S+) (\w+)"
-DEBUGFS = "/sys/kernel/debug/vid"
+DEBUGFS = "/sys/kernel/debug/undercroft"
 
 # What a stock kernel warns about on this emulator with nothing below it, and what it says of any module from outside
 # its own tree. Everything else of level "warning" or worse is ours.
@@ -109,13 +109,16 @@ class Host:
                 complaints.append(found[2])
         return complaints
 
+    def counters(self, file):
+        """The "name value" lines of one file below the VID's debugfs directory."""
+        lines = self.run(f"cat {DEBUGFS}/{file}").splitlines()
+        return {name: int(value) for name, value in (line.split() for line in lines)}
+
     def held(self):
-        """What the VID holds for children at the moment: its counters by name. All zero when there is no child."""
-        counters = {}
-        for line in self.run(f"cat {DEBUGFS}/live").splitlines():
-            name, value = line.replace(":", " ").split()
-            counters[name] = int(value)
-        return counters
+        """What VID and hypervisor hold for children at the moment: equal before and after a child's life."""
+        own = self.counters("hypervisor")
+        below = {f"hypervisor.{name}": own[name] for name in ("partitions", "vps", "deposited_pages", "mapped_pages")}
+        return {**self.counters("live"), **below}
 
     # Children
 
