@@ -163,10 +163,16 @@ static bool block(struct cpu *cpu, struct vp *vp, uint64_t deadline)
 	return false;
 }
 
-static bool must_stop(const struct vp *vp)
+static bool suspended(const struct vp *vp)
 {
-	return __atomic_load_n(&vp->stop_request, __ATOMIC_SEQ_CST) || __atomic_load_n(&vp->explicit_suspend, __ATOMIC_SEQ_CST) ||
+	return __atomic_load_n(&vp->explicit_suspend, __ATOMIC_SEQ_CST) ||
 	       __atomic_load_n(&vp->partition->suspended, __ATOMIC_SEQ_CST);
+}
+
+/* Somebody wants to hold the VP for a moment: the parent simply dispatches it again. */
+static bool wanted(const struct vp *vp)
+{
+	return __atomic_load_n(&vp->stop_request, __ATOMIC_SEQ_CST) != 0;
 }
 
 static struct hv_output_dispatch_vp outcome(enum hv_dispatch_state state, enum hv_dispatch_event event)
@@ -179,10 +185,10 @@ static struct hv_output_dispatch_vp run_child(struct cpu *cpu, struct vp *vp, ui
 	for (;;) {
 		uint64_t now = platform_tsc(), next;
 
-		if (must_stop(vp))
+		if (suspended(vp))
 			return outcome(HV_DISPATCH_STATE_BLOCKED, HV_DISPATCH_EVENT_SUSPEND);
 		next = earlier(run_cpu_timers(cpu, now), slice_end);
-		if (root_wants_cpu(cpu->root_vp) || now >= slice_end)
+		if (root_wants_cpu(cpu->root_vp) || wanted(vp) || now >= slice_end)
 			return outcome(HV_DISPATCH_STATE_READY, HV_DISPATCH_EVENT_NONE);
 		vp_process_startup(vp);
 		uint64_t vp_next = run_vp_timers(vp, now);
@@ -210,7 +216,7 @@ enum hv_status run_dispatch(struct vp *vp, uint32_t flags, uint64_t time_slice, 
 		register_page_consume(vp);
 		vp->intercept_suspend = 0;
 	}
-	if (must_stop(vp)) {
+	if (suspended(vp)) {
 		*out = outcome(HV_DISPATCH_STATE_BLOCKED, HV_DISPATCH_EVENT_SUSPEND);
 	} else if (vp->intercept_suspend) {
 		*out = outcome(HV_DISPATCH_STATE_READY, HV_DISPATCH_EVENT_INTERCEPT);
