@@ -221,11 +221,25 @@ static int vid_deposit_chunk(struct vid_pool *pool, unsigned int count)
 	return error;
 }
 
+/*
+ * To take a page out of our address space the hypervisor may have to split a large mapping, which costs the root's pool a
+ * page. So a deposit can fail for want of memory that is not the child's.
+ */
+static int vid_deposit_part(struct vid_pool *pool, unsigned int count)
+{
+	int error = vid_deposit_chunk(pool, count);
+
+	if (error != -ENOMEM || pool == &vid_root_pool)
+		return error;
+	error = vid_deposit_chunk(&vid_root_pool, VID_DEPOSIT_FIRST);
+	return error ? error : vid_deposit_chunk(pool, count);
+}
+
 int vid_hv_deposit(struct vid_pool *pool, unsigned int page_count)
 {
 	while (page_count) {
 		unsigned int part = min(page_count, VID_DEPOSIT_CHUNK);
-		int error = vid_deposit_chunk(pool, part);
+		int error = vid_deposit_part(pool, part);
 
 		if (error)
 			return error;
