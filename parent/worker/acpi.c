@@ -202,7 +202,8 @@ static uint64_t build_dsdt(struct tables *t, const struct acpi_config *config)
 	aml_name_package(&aml, "\\_S5", s5, sizeof s5 / sizeof s5[0]);
 	scope = aml_scope(&aml, "\\_SB");
 	build_processors(&aml, config->vp_count);
-	build_com1(&aml);
+	if (config->has_com1)
+		build_com1(&aml);
 	build_rtc(&aml);
 	build_vmbus(&aml, config);
 	aml_close(&aml, scope);

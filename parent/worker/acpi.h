@@ -6,6 +6,7 @@
 #ifndef WORKER_ACPI_H
 #define WORKER_ACPI_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,6 +15,7 @@
 struct acpi_config {
 	unsigned vp_count;			/* 1..PLATFORM_VP_MAX; APIC id = VP index */
 	uint64_t ram_top;			/* first address above all RAM, >= 4 GiB */
+	bool has_com1;
 };
 
 struct acpi_layout {

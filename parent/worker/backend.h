@@ -16,6 +16,8 @@
 #include "hv/hv_synic.h"
 #include "worker/failure.h"
 
+#define BACKEND_ROUTES_MAX 64u
+
 /* Message signalled interrupt as the local APIC takes it; address_lo 0 means: this GSI has no route. */
 struct backend_route {
 	uint32_t gsi;
@@ -37,6 +39,9 @@ struct backend_ops {
 				 struct failure *why);
 
 	int (*vp_create)(struct backend *b, uint32_t vp, struct failure *why);
+	/* The VP's register page (struct hv_register_page), valid while it is suspended by an intercept and marked dirty for what is
+	 * changed; or NULL when the hypervisor offers none. Lives as long as the VP. */
+	struct hv_register_page *(*register_page)(struct backend *b, uint32_t vp);
 	int (*registers_set)(struct backend *b, uint32_t vp, const struct hv_register_assoc *regs, unsigned count,
 			     struct failure *why);
 	int (*registers_get)(struct backend *b, uint32_t vp, const uint32_t *names, struct hv_u128 *values, unsigned count,

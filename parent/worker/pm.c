@@ -12,7 +12,8 @@ uint8_t pm_read(struct pm *pm, uint16_t port)
 {
 	if (port == PLATFORM_SLEEP_STATUS_PORT)
 		return pm->sleep_status;
-	return port == PLATFORM_SLEEP_CONTROL_PORT ? 0 : 0xff;
+	/* Sleep control reads as 0; so does the keyboard controller: its buffers are empty, a driver need not wait. */
+	return port == PLATFORM_SLEEP_CONTROL_PORT || port == PLATFORM_KBD_PORT ? 0 : 0xff;
 }
 
 void pm_write(struct pm *pm, uint16_t port, uint8_t value)
