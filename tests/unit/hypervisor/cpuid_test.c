@@ -24,7 +24,7 @@ static void everything(uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out)
 	if (leaf == 0xd && subleaf == 2)
 		*out = (struct cpuid_regs){ 256, 576, 0, 0 };
 	if (leaf == 0xd && subleaf >= 5 && subleaf <= 7)
-		*out = (struct cpuid_regs){ 64 << (subleaf - 5), 1088 + 512 * (subleaf - 5), 3, 0 };
+		*out = (struct cpuid_regs){ 40 << (subleaf - 5), 1088 + 512 * (subleaf - 5), 3, 0 };
 }
 
 static void setup_child(unsigned vps)
@@ -305,9 +305,9 @@ static void xsave_sizes_follow_the_components(void **state)
 	assert_true(is_zero(leaf(0xd, 64)));
 	machine.xcr0_mask = 0xe7;
 	rig.xfem = 0xe3;
-	assert_int_equal(leaf(0xd, 0).ecx, 2112 + 256);
-	/* compacted, each aligned to 64: 576 + 64, + 128, + 256 */
-	assert_int_equal(leaf(0xd, 1).ebx, 576 + 64 + 128 + 256);
+	assert_int_equal(leaf(0xd, 0).ecx, 2112 + 160);
+	/* compacted, each aligned to 64: 576 + 40, 640 + 80, 768 + 160 */
+	assert_int_equal(leaf(0xd, 1).ebx, 768 + 160);
 	assert_int_equal(leaf(0xd, 6).ecx, 2);
 }
 
