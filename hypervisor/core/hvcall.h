@@ -54,6 +54,7 @@ enum hv_status hvcall_signal_event_direct(struct hypercall_context *c);
 enum hv_status hvcall_post_message_direct(struct hypercall_context *c);
 
 /* hvcall_stats.c */
+void hvcall_stats_init(void);
 enum hv_status hvcall_map_stats_page(struct hypercall_context *c);
 enum hv_status hvcall_unmap_stats_page(struct hypercall_context *c);
 /* Brings the mapped pages of a partition and of the hypervisor up to date; after each call that had a target. */

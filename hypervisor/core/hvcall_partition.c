@@ -52,8 +52,10 @@ enum hv_status hvcall_delete_partition(struct hypercall_context *c)
 
 	if (status == HV_STATUS_SUCCESS)
 		status = partition_delete(p);
-	if (status == HV_STATUS_SUCCESS)
+	if (status == HV_STATUS_SUCCESS) {
 		c->target = NULL;
+		hvcall_stats_refresh(NULL);
+	}
 	return status;
 }
 

@@ -18,6 +18,12 @@ static struct spinlock hv_lock;
 static spa_t hv_page;
 static bool hv_shown;
 
+void hvcall_stats_init(void)
+{
+	hv_page = SPA(0);
+	hv_shown = false;
+}
+
 static void refresh_hypervisor(void)
 {
 	struct partition_totals totals;
@@ -38,7 +44,7 @@ static void refresh_hypervisor(void)
 
 void hvcall_stats_refresh(struct partition *p)
 {
-	uint64_t *counters = p->stats;
+	uint64_t *counters = p ? p->stats : NULL;
 
 	if (counters) {
 		counters[HV_STATS_PARTITION_DEPOSITED_PAGES] = p->pool.free_count + p->pool.used_count;

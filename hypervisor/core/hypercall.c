@@ -209,6 +209,12 @@ static uint8_t *private_page(uint8_t **slot)
 	return *slot;
 }
 
+void hypercall_init(void)
+{
+	memset(cpu_pages, 0, sizeof cpu_pages);
+	hvcall_stats_init();
+}
+
 static enum hv_status pages_get(struct call *call)
 {
 	unsigned cpu = platform_cpu()->index, level = call->vp->partition->is_root ? 0 : 1;

@@ -64,6 +64,9 @@ enum hv_status hypercall_target(struct hypercall_context *c, uint64_t partition_
 extern const struct hypercall_row hypercall_rows[];
 extern const size_t hypercall_row_count;
 
+/* No CPU has its pages yet. Called once by partition_create_root. */
+void hypercall_init(void);
+
 /* Exit handler: reads the VP's registers, runs the call, writes RAX. Returns:
  *   HYPERCALL_NEXT    done, step over the instruction
  *   HYPERCALL_RETRY   a rep call used up its time: same RIP, rep start advanced in RCX

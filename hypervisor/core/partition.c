@@ -6,6 +6,7 @@
  */
 #include "core/arch.h"
 #include "core/frame.h"
+#include "core/hypercall.h"
 #include "core/lapic.h"
 #include "core/mem.h"
 #include "core/partition.h"
@@ -105,6 +106,7 @@ enum hv_status partition_create_root(void)
 	enum hv_status status;
 
 	frame_init();
+	hypercall_init();
 	list_init(&partitions);
 	last_id = HV_PARTITION_ID_ROOT;
 	p->id = HV_PARTITION_ID_ROOT;
