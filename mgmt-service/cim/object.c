@@ -57,21 +57,9 @@ int cim_parameter_find(const struct cim_method *method, const char *name)
 	return -1;
 }
 
-size_t cim_class_key_count(const struct cim_class *class)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < class->property_count; i++)
-		count += (class->properties[i].flags & CIM_PROPERTY_KEY) != 0;
-	return count;
-}
-
 int cim_class_key(const struct cim_class *class, size_t n)
 {
-	for (size_t i = 0; i < class->property_count; i++)
-		if ((class->properties[i].flags & CIM_PROPERTY_KEY) && n-- == 0)
-			return (int)i;
-	return -1;
+	return n < class->key_count ? class->keys[n] : -1;
 }
 
 bool cim_type_is_unsigned(enum cim_type type)
@@ -335,7 +323,7 @@ struct cim_instance *cim_argument_instance(const struct cim_arguments *arguments
 struct cim_reference *cim_reference_of(const struct cim_instance *instance)
 {
 	struct cim_reference *reference = arena_alloc(instance->arena, sizeof(*reference));
-	size_t count = cim_class_key_count(instance->class);
+	size_t count = instance->class->key_count;
 
 	if (count > CIM_KEYS_MAX)
 		abort();
@@ -356,7 +344,7 @@ struct cim_reference *cim_reference_make(struct arena *arena, const struct cim_c
 {
 	struct cim_reference *reference = arena_alloc(arena, sizeof(*reference));
 
-	if (count > CIM_KEYS_MAX || count != cim_class_key_count(class))
+	if (count > CIM_KEYS_MAX || count != class->key_count)
 		abort();
 	reference->class = class;
 	reference->key_count = count;

@@ -66,7 +66,6 @@ bool cim_class_is_a(const struct cim_class *class, const struct cim_class *ances
 int cim_property_find(const struct cim_class *class, const char *name);
 int cim_method_find(const struct cim_class *class, const char *name);
 int cim_parameter_find(const struct cim_method *method, const char *name);
-size_t cim_class_key_count(const struct cim_class *class);
 /* The n-th key property's index. */
 int cim_class_key(const struct cim_class *class, size_t n);
 bool cim_type_is_unsigned(enum cim_type type);

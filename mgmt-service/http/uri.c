@@ -153,7 +153,7 @@ static struct cim_reference *by_last_key(struct cim_context *context, const stru
 
 static int key_by_name(const struct cim_class *class, const char *name, size_t size)
 {
-	for (size_t i = 0; i < cim_class_key_count(class); i++) {
+	for (size_t i = 0; i < class->key_count; i++) {
 		const char *key = class->properties[cim_class_key(class, i)].name;
 
 		if (strlen(key) == size && strncasecmp(key, name, size) == 0)
@@ -182,7 +182,7 @@ static bool set_key(struct cim_context *context, struct cim_reference *reference
 struct cim_reference *uri_parse_key(struct cim_context *context, const struct cim_class *class, const char *raw)
 {
 	struct cim_reference *reference = arena_alloc(context->arena, sizeof(*reference));
-	size_t count = cim_class_key_count(class);
+	size_t count = class->key_count;
 	unsigned given = 0;
 	char *value;
 

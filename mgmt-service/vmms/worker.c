@@ -197,6 +197,9 @@ static void take_state(struct worker *worker, const struct worker_packet *packet
 		worker_kill_after(worker, EXIT_GRACE_MS);
 	}
 	vm_worker_state(worker->vm, packet->state, packet->reason);
+	/* Fresh figures at once, not at the next tick. */
+	if (packet->state == WORKER_STATE_RUNNING && !worker_is_pending(worker, WORKER_REQUEST_STATUS))
+		worker_send(worker, WORKER_REQUEST_STATUS);
 }
 
 static int take_answer(struct worker *worker, const struct worker_packet *packet)

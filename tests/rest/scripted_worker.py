@@ -1,0 +1,252 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A worker without a virtual machine: speaks schemas/worker/worker_msg.h and does what its command line says.
+
+Words of boot.command_line (separated by blanks):
+  start=refuse     answer start with an error        start=exit2     write a reason and exit 2
+  start=hang       do not answer start               stop=ignore     do not answer stop
+  control=garbage  send no JSON after start          control=long    send more than a packet may hold
+What the console is sent, line by line:
+  poweroff  triple  crash  panic  reset              end or reset as a guest would
+  anything else is echoed
+"""
+import argparse
+import json
+import os
+import selectors
+import signal
+import socket
+import stat
+import sys
+import time
+
+MSG_MAX = 65536
+BACKLOG = 65536
+
+
+def check(condition, text):
+    if not condition:
+        print("scripted worker: " + text, file=sys.stderr)
+        sys.exit(1)
+
+
+class Worker:
+    def __init__(self, options):
+        self.config = json.loads(os.fdopen(options.config_fd, "rb").read())
+        check(self.config["version"] == 1 and self.config["id"] == options.id, "configuration does not fit --id")
+        check(1 <= self.config["processors"]["count"] <= 64, "processor count")
+        check(self.config["memory"]["startup_mib"] > 0, "memory")
+        check(self.config["boot"]["kind"] == "linux", "boot kind")
+        check(self.config["devices"] == [{"type": "com", "port": 1}], "devices")
+        check(stat.S_ISREG(os.fstat(options.kernel_fd).st_mode), "kernel is no regular file")
+        check(os.fstat(options.mshv_fd) is not None, "no device")
+        self.check_descriptors(options)
+        words = self.config["boot"]["command_line"].split()
+        self.script = dict(word.split("=", 1) for word in words if "=" in word)
+        self.state = "created"
+        self.reason = None
+        self.ran_ms = 0.0
+        self.since = None
+        self.control = None
+        self.clients = []
+        self.backlog = b""
+        self.line = b""
+        self.selector = selectors.DefaultSelector()
+        self.control_listener = socket.socket(fileno=options.control_fd)
+        self.console_listener = socket.socket(fileno=options.console_fd)
+        self.selector.register(self.control_listener, selectors.EVENT_READ, self.accept_control)
+        self.selector.register(self.console_listener, selectors.EVENT_READ, self.accept_console)
+        initrd = "with" if options.initrd_fd is not None else "without"
+        self.banner = "scripted kernel %s, %s initrd\r\n" % (
+            os.pread(options.kernel_fd, 64, 0).decode(errors="replace").strip(), initrd)
+
+    @staticmethod
+    def check_descriptors(options):
+        """Nothing but what the contract lists may be inherited."""
+        known = {0, 1, 2, options.control_fd, options.console_fd, options.mshv_fd, options.kernel_fd,
+                 options.initrd_fd}
+        for name in os.listdir("/proc/self/fd"):
+            fd = int(name)
+            try:
+                target = os.readlink("/proc/self/fd/" + name)
+            except OSError:
+                continue
+            if fd not in known and not target.startswith("/proc/"):
+                check(False, "inherited descriptor %d: %s" % (fd, target))
+
+    # -- control
+
+    def accept_control(self, listener):
+        connection, _ = listener.accept()
+        self.drop_control()
+        self.control = connection
+        self.selector.register(connection, selectors.EVENT_READ, self.read_control)
+        self.event()
+
+    def drop_control(self):
+        if self.control:
+            self.selector.unregister(self.control)
+            self.control.close()
+            self.control = None
+
+    def send(self, message):
+        if self.control:
+            try:
+                self.control.send(json.dumps(message).encode())
+            except OSError:
+                self.drop_control()
+
+    def event(self):
+        self.send({"event": "state", "state": self.state, "reason": self.reason})
+
+    def read_control(self, connection):
+        packet = connection.recv(MSG_MAX + 1)
+        if not packet:
+            self.drop_control()
+            return
+        request = json.loads(packet)
+        handler = getattr(self, "do_" + request["method"], None)
+        if not handler:
+            self.error(request, "unknown_method", "no method " + request["method"])
+            return
+        handler(request)
+
+    def result(self, request, value=None):
+        self.send({"id": request["id"], "result": value or {}})
+
+    def error(self, request, code, message):
+        self.send({"id": request["id"], "error": {"code": code, "message": message}})
+
+    def uptime_ms(self):
+        return int(self.ran_ms + ((time.monotonic() - self.since) * 1000 if self.since else 0))
+
+    def change(self, state, reason):
+        if self.since:
+            self.ran_ms += (time.monotonic() - self.since) * 1000
+        self.since = time.monotonic() if state == "running" else None
+        self.state, self.reason = state, reason
+        self.event()
+
+    def do_status(self, request):
+        self.result(request, {"state": self.state, "pid": os.getpid(), "uptime_ms": self.uptime_ms(),
+                              "cpu_time_100ns": self.uptime_ms() * 5000, "memory_mib":
+                              self.config["memory"]["startup_mib"], "reason": self.reason})
+
+    def do_start(self, request):
+        how = self.script.get("start")
+        if how == "hang":
+            return
+        if how == "exit2":
+            print("first line", file=sys.stderr)
+            print("kernel image has no boot header", file=sys.stderr, flush=True)
+            os._exit(2)
+        if how == "refuse":
+            self.error(request, "start_failed", "no memory for the child")
+            return
+        if self.state != "created":
+            self.error(request, "invalid_state", "not in state created")
+            return
+        self.change("running", "started")
+        self.result(request)
+        self.write(self.banner.encode())
+        if self.script.get("control") == "garbage":
+            self.control.send(b"this is no JSON")
+        if self.script.get("control") == "long":
+            self.control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MSG_MAX)
+            self.control.send(json.dumps({"event": "x" * MSG_MAX}).encode())
+
+    def do_pause(self, request):
+        self.step(request, ("running",), "paused", "paused")
+
+    def do_resume(self, request):
+        self.step(request, ("paused",), "running", "resumed")
+
+    def do_reset(self, request):
+        self.ran_ms = 0.0
+        self.step(request, ("running", "paused"), "running", "guest_reset")
+        self.write(self.banner.encode())
+
+    def step(self, request, allowed, state, reason):
+        if self.state not in allowed:
+            self.error(request, "invalid_state", "state is " + self.state)
+            return
+        self.change(state, reason)
+        self.result(request)
+
+    def do_stop(self, request):
+        if self.script.get("stop") == "ignore":
+            return
+        self.result(request)
+        self.end("turned_off", 0)
+
+    def end(self, reason, status):
+        self.change("stopped", reason)
+        sys.stderr.flush()
+        os._exit(status)
+
+    # -- console
+
+    def accept_console(self, listener):
+        connection, _ = listener.accept()
+        connection.sendall(self.backlog)
+        self.clients.append(connection)
+        self.selector.register(connection, selectors.EVENT_READ, self.read_console)
+
+    def write(self, data):
+        self.backlog = (self.backlog + data)[-BACKLOG:]
+        for client in list(self.clients):
+            try:
+                client.sendall(data)
+            except OSError:
+                self.drop_client(client)
+
+    def drop_client(self, client):
+        self.selector.unregister(client)
+        self.clients.remove(client)
+        client.close()
+
+    def read_console(self, connection):
+        try:
+            data = connection.recv(4096)
+        except OSError:
+            data = b""
+        if not data:
+            self.drop_client(connection)
+            return
+        self.write(data)
+        self.line += data
+        while b"\n" in self.line or b"\r" in self.line:
+            cut = min(i for i in (self.line.find(b"\n"), self.line.find(b"\r")) if i >= 0)
+            word, self.line = self.line[:cut].strip().decode(errors="replace"), self.line[cut + 1:]
+            self.obey(word)
+
+    def obey(self, word):
+        if word == "poweroff":
+            self.end("guest_power_off", 0)
+        elif word == "triple":
+            self.end("triple_fault", 3)
+        elif word == "panic":
+            self.end("guest_crash", 1)
+        elif word == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        elif word == "reset":
+            self.ran_ms = 0.0
+            self.change("running", "guest_reset")
+
+    def run(self):
+        while True:
+            for key, _ in self.selector.select():
+                key.data(key.fileobj)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--id", required=True)
+    for name in ("config", "control", "console", "mshv", "kernel"):
+        parser.add_argument("--%s-fd" % name, type=int, required=True)
+    parser.add_argument("--initrd-fd", type=int)
+    Worker(parser.parse_args()).run()
+
+
+if __name__ == "__main__":
+    main()
