@@ -5,6 +5,7 @@
 
 #include <efi.h>
 
+#include "boot/config.h"
 #include "boot/launch.h"
 #include "core/types.h"
 
@@ -19,17 +20,6 @@ struct boot_info {
 	bool tsc_declared_stable;	/* option tsc=stable */
 };
 extern struct boot_info boot_info;
-
-/* config.c: undercroft.conf. Pure: text in, struct out. */
-#define CONFIG_TEXT_MAX 1024
-struct boot_config {
-	char kernel[CONFIG_TEXT_MAX];	/* path on the ESP, backslashes; empty: next boot entry */
-	char cmdline[CONFIG_TEXT_MAX];
-	bool tsc_stable;
-	bool lift;			/* option lift=off starts the parent without the hypervisor */
-};
-/* Returns 0, or the number of the first bad line with *out_why saying what is wrong with it. */
-unsigned config_parse(const char *text, size_t bytes, struct boot_config *out, const char **out_why);
 
 /* console.c: one line to the screen and the debug port. */
 void console_init(EFI_SYSTEM_TABLE *st);

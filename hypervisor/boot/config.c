@@ -5,7 +5,7 @@
  *   cmdline = initrd=\initrd.img  what it is started with
  *   options = tsc=stable lift=off words; tsc=stable: trust the TSC although the CPU does not call it invariant
  */
-#include "boot/boot.h"
+#include "boot/config.h"
 #include "core/mem.h"
 
 struct span {

@@ -29,10 +29,6 @@ void log_line(const char *format, ...) __attribute__((format(gnu_printf, 1, 2)))
 extern spa_t log_ring_spa;
 extern uint32_t log_ring_pages;
 
-/* Where the ring is, for the private CPUID leaf; 0 pages: none. */
-extern spa_t log_ring_spa;
-extern uint32_t log_ring_pages;
-
 /* The same formatter into a buffer; returns the length that fits, always terminated. */
 size_t log_format(char *buf, size_t bytes, const char *format, __builtin_va_list args);
 

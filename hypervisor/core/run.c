@@ -225,6 +225,7 @@ enum hv_status run_dispatch(struct vp *vp, uint32_t flags, uint64_t time_slice, 
 		end = time_slice && time_slice < 10000000 ? start + mul_div_u64(time_slice, machine.tsc_hz, 10000000) : ~0ull;
 		vp->home = cpu;
 		vp_count(vp, HV_STATS_VP_DISPATCHES);
+		vp->run_start_tsc = start;
 		arch->vp_unload(cpu->root_vp);
 		arch->vp_load(vp);
 		cpu->current = vp;
@@ -233,6 +234,7 @@ enum hv_status run_dispatch(struct vp *vp, uint32_t flags, uint64_t time_slice, 
 		arch->vp_unload(vp);
 		arch->vp_load(cpu->root_vp);
 		vp->runtime_tsc += platform_tsc() - start;
+		vp->run_start_tsc = 0;
 	}
 	vp_release(vp);
 	return HV_STATUS_SUCCESS;
