@@ -17,6 +17,7 @@ KERNEL = f"{IMAGES}/vmlinuz"
 INITRD = f"{IMAGES}/child-initrd.img"
 COMMAND_LINE = "console=ttyS0 panic=-1"
 JOB_TIMEOUT = 120
+GUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 def wait_job(api, job, timeout=JOB_TIMEOUT):
@@ -53,6 +54,11 @@ def instances(api, class_name):
         page = api.get(page["next"])
 
 
+def embedded(class_name, **properties):
+    """An embedded instance, as arguments of methods hold it."""
+    return {"class": class_name, "properties": properties}
+
+
 def _service_methods(api):
     services = instances(api, "Msvm_VirtualSystemManagementService")
     if len(services) != 1:
@@ -64,16 +70,19 @@ class Child:
     def __init__(self, api, uri):
         self.api = api
         self.uri = uri
+        self.guid = GUID.search(uri)[0].upper()
+        self.port = None
 
     @classmethod
     def define(cls, api, name, memory_mib=512, processors=1, kernel=KERNEL, initrd=INITRD, command_line=COMMAND_LINE):
-        direct = {"class": "Undercroft_LinuxKernelDirectSettingData", "KernelPath": kernel, "CommandLine": command_line}
+        direct = {"KernelPath": kernel, "CommandLine": command_line}
         if initrd:
             direct["InitialRamdiskPath"] = initrd
-        settings = [{"class": "Msvm_ProcessorSettingData", "VirtualQuantity": str(processors)},
-                    {"class": "Msvm_MemorySettingData", "VirtualQuantity": str(memory_mib)}, direct]
+        settings = [embedded("Msvm_ProcessorSettingData", VirtualQuantity=str(processors)),
+                    embedded("Msvm_MemorySettingData", VirtualQuantity=str(memory_mib)),
+                    embedded("Undercroft_LinuxKernelDirectSettingData", **direct)]
         body = invoke(api, _service_methods(api)["DefineSystem"],
-                      {"SystemSettings": {"class": "Msvm_VirtualSystemSettingData", "ElementName": name},
+                      {"SystemSettings": embedded("Msvm_VirtualSystemSettingData", ElementName=name),
                        "ResourceSettings": settings})
         return cls(api, body["ResultingSystem"])
 
@@ -125,11 +134,14 @@ class Child:
             time.sleep(0.3)
 
     def _serial_port(self):
-        guid = self.uri.rsplit("/", 1)[-1]
-        for instance in instances(self.api, "Msvm_SerialPortSettingData"):
-            if guid.lower() in instance["properties"]["InstanceID"].lower():
-                return instance["self"]
-        raise Failure(f"child {guid} has no serial port")
+        if not self.port:
+            for instance in instances(self.api, "Msvm_SerialPortSettingData"):
+                if self.guid in instance["properties"]["InstanceID"].upper():
+                    self.port = instance["self"]
+                    break
+            else:
+                raise Failure(f"child {self.guid} has no serial port")
+        return self.port
 
     def console_text(self):
         """All that the child wrote to its first serial port, as far as the service keeps it."""

@@ -26,7 +26,7 @@ def start_child(machine):
         child = Child.define(api, NAME, memory_mib=512, command_line=COMMAND_LINE)
         began = time.monotonic()
         child.start()
-        note(f"child {child.uri.rsplit('/', 1)[-1]}")
+        note(f"child {child.guid}")
     return child, began
 
 
@@ -83,5 +83,5 @@ def show():
     print(child.console_text().replace("\r", ""))
     cli.show_status(cli.status_of(machine))
     note("the child's console follows; Ctrl-] leaves it, the host stays up until ./undercroft down")
-    return subprocess.run([str(paths.HVSH), "-Command", f"Connect-VM -Name {NAME}"], env=cli.hvsh_environment(machine),
+    return subprocess.run([str(paths.HVSH), "-c", f"Connect-VM -Name {NAME}"], env=cli.hvsh_environment(machine),
                           check=False).returncode

@@ -28,6 +28,7 @@ KNOWN_WARNINGS = (
     r"Speculative Return Stack Overflow",
     r"mtrr: your CPUs had inconsistent",
     r"Unstable clock detected|If you want to keep using the local clock|trace_clock=local|on the kernel command line",
+    r"^\[[^\]]*\]\s+#\d+$",			# second half of "smp: ... #1", wrapped
     r"vid: loading out-of-tree module taints kernel",
     r"vid: module verification failed: signature and/or required key missing",
 )
@@ -142,7 +143,7 @@ class Host:
 
     def hvsh(self, command, timeout=60):
         """Runs one command line of the shell on this machine; returns (status, standard output, standard error)."""
-        result = subprocess.run([str(paths.HVSH), "-Command", command], env=self.hvsh_environment(), capture_output=True,
+        result = subprocess.run([str(paths.HVSH), "-c", command], env=self.hvsh_environment(), capture_output=True,
                                 text=True, timeout=timeout, check=False)
         return result.returncode, result.stdout, result.stderr
 
@@ -152,5 +153,5 @@ class Host:
 
     def connect(self, name):
         """The child's console as a person has it: Connect-VM in a terminal. The caller closes it."""
-        return pexpect.spawn(str(paths.HVSH), ["-Command", f"Connect-VM -Name {name}"], env=self.hvsh_environment(),
+        return pexpect.spawn(str(paths.HVSH), ["-c", f"Connect-VM -Name {name}"], env=self.hvsh_environment(),
                              encoding="utf-8", codec_errors="replace", timeout=30)
