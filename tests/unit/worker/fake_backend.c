@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fake_backend.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct fake_backend *fake_of(struct backend *b)
+{
+	return (struct fake_backend *)b;	/* base is the first member */
+}
+
+static int outcome(struct fake_backend *f, const char *call, struct failure *why)
+{
+	if (f->fail_call && strcmp(f->fail_call, call) == 0)
+		return failure_set(why, f->fail_error, "fake: %s fails", call);
+	return 0;
+}
+
+static int partition_create(struct backend *b, struct failure *why)
+{
+	struct fake_backend *f = fake_of(b);
+
+	if (f->exists)
+		return failure_set(why, -EBUSY, "fake: there is a partition");
+	f->exists = outcome(f, "partition_create", why) == 0;
+	f->partitions += f->exists;
+	return f->exists ? 0 : f->fail_error;
+}
+
+static int partition_set_property(struct backend *b, uint32_t code, uint64_t value, struct failure *why)
+{
+	struct fake_backend *f = fake_of(b);
+
+	if (code == HV_PROPERTY_SYNTHETIC_PROC_FEATURES) {
+		if (f->initialized)
+			return failure_set(why, -EINVAL, "fake: too late for an early property");
+		f->features = value;
+	}
+	if (code == HV_PROPERTY_TIME_FREEZE) {
+		int r = outcome(f, "time_freeze", why);
+
+		if (r)
+			return r;
+		f->time_freeze = value;
+	}
+	return outcome(f, "partition_set_property", why);
+}
+
+static int partition_initialize(struct backend *b, struct failure *why)
+{
+	fake_of(b)->initialized = true;
+	return outcome(fake_of(b), "partition_initialize", why);
+}
+
+static void partition_destroy(struct backend *b)
+{
+	struct fake_backend *f = fake_of(b);
+
+	f->exists = f->initialized = f->msr_intercept = false;
+	f->vps = 0;
+	f->mapped_bytes = 0;
+	f->register_count = 0;
+	f->route_count = 0;
+	f->time_freeze = 0;
+	for (unsigned i = 0; i < FAKE_ROUTES_MAX; i++)
+		f->irqfd[i] = -1;
+}
+
+static int map(struct backend *b, uint64_t gpa, void *host, uint64_t bytes, struct failure *why)
+{
+	fake_of(b)->mapped_bytes += bytes;
+	return outcome(fake_of(b), "map", why);
+}
+
+static int install_intercept(struct backend *b, uint32_t type, uint32_t access_mask, uint64_t parameter,
+			     struct failure *why)
+{
+	fake_of(b)->msr_intercept |= type == HV_INTERCEPT_MSR;
+	return outcome(fake_of(b), "install_intercept", why);
+}
+
+static int vp_create(struct backend *b, uint32_t vp, struct failure *why)
+{
+	fake_of(b)->vps++;
+	return outcome(fake_of(b), "vp_create", why);
+}
+
+static struct hv_register_page *register_page(struct backend *b, uint32_t vp)
+{
+	struct fake_backend *f = fake_of(b);
+
+	return f->use_page && vp == 0 ? &f->page : NULL;
+}
+
+static struct fake_register *find(struct fake_backend *f, uint32_t vp, uint32_t name)
+{
+	for (unsigned i = 0; i < f->register_count; i++)
+		if (f->registers[i].vp == vp && f->registers[i].name == name)
+			return &f->registers[i];
+	return NULL;
+}
+
+void fake_register_set(struct fake_backend *f, uint32_t vp, uint32_t name, uint64_t low, uint64_t high)
+{
+	struct fake_register *reg;
+
+	(void)pthread_mutex_lock(&f->lock);
+	reg = find(f, vp, name);
+	if (!reg && f->register_count < FAKE_REGISTERS_MAX)
+		reg = &f->registers[f->register_count++];
+	if (reg)
+		*reg = (struct fake_register){ vp, name, { low, high } };
+	(void)pthread_mutex_unlock(&f->lock);
+}
+
+uint64_t fake_register_low(struct fake_backend *f, uint32_t vp, uint32_t name)
+{
+	struct fake_register *reg;
+	uint64_t value;
+
+	(void)pthread_mutex_lock(&f->lock);
+	reg = find(f, vp, name);
+	value = reg ? reg->value.low : 0;
+	(void)pthread_mutex_unlock(&f->lock);
+	return value;
+}
+
+static int registers_set(struct backend *b, uint32_t vp, const struct hv_register_assoc *regs, unsigned count,
+			 struct failure *why)
+{
+	for (unsigned i = 0; i < count; i++)
+		fake_register_set(fake_of(b), vp, regs[i].name, regs[i].value.low, regs[i].value.high);
+	return outcome(fake_of(b), "registers_set", why);
+}
+
+static int registers_get(struct backend *b, uint32_t vp, const uint32_t *names, struct hv_u128 *values, unsigned count,
+			 struct failure *why)
+{
+	for (unsigned i = 0; i < count; i++)
+		values[i] = (struct hv_u128){ fake_register_low(fake_of(b), vp, names[i]), 0 };
+	return outcome(fake_of(b), "registers_get", why);
+}
+
+static int translate(struct backend *b, uint32_t vp, uint64_t gva, uint64_t flags, uint32_t *out_result,
+		     uint64_t *out_gpa, struct failure *why)
+{
+	bool absent = gva >> 12 == fake_of(b)->absent_page;
+
+	*out_result = absent ? HV_TRANSLATE_PAGE_NOT_PRESENT : HV_TRANSLATE_SUCCESS;
+	*out_gpa = absent ? 0 : gva;
+	return outcome(fake_of(b), "translate", why);
+}
+
+static int set_routes(struct backend *b, const struct backend_route *routes, unsigned count, struct failure *why)
+{
+	struct fake_backend *f = fake_of(b);
+
+	if (count > FAKE_ROUTES_MAX)
+		return failure_set(why, -E2BIG, "fake: %u routes", count);
+	memcpy(f->routes, routes, count * sizeof *routes);
+	f->route_count = count;
+	return outcome(f, "set_routes", why);
+}
+
+static int irqfd(struct backend *b, int eventfd, uint32_t gsi, struct failure *why)
+{
+	if (gsi < FAKE_ROUTES_MAX)
+		fake_of(b)->irqfd[gsi] = eventfd;
+	return outcome(fake_of(b), "irqfd", why);
+}
+
+static int run(struct backend *b, uint32_t vp, struct hv_message *out_message, struct failure *why)
+{
+	struct fake_backend *f = fake_of(b);
+	bool have;
+
+	(void)pthread_mutex_lock(&f->lock);
+	f->runs++;
+	have = vp == 0 && f->script_next < f->script_count;
+	if (have)
+		*out_message = f->script[f->script_next++];
+	(void)pthread_mutex_unlock(&f->lock);
+	if (!have) {
+		if (f->fail_call && strcmp(f->fail_call, "run") == 0)
+			return outcome(f, "run", why);
+		(void)pause();			/* until the kick */
+		return -EINTR;
+	}
+	return 0;
+}
+
+static const struct backend_ops fake_ops = {
+	.partition_create = partition_create,
+	.partition_set_property = partition_set_property,
+	.partition_initialize = partition_initialize,
+	.partition_destroy = partition_destroy,
+	.map = map,
+	.install_intercept = install_intercept,
+	.vp_create = vp_create,
+	.register_page = register_page,
+	.registers_set = registers_set,
+	.registers_get = registers_get,
+	.translate = translate,
+	.set_routes = set_routes,
+	.irqfd = irqfd,
+	.run = run,
+};
+
+void fake_backend_init(struct fake_backend *f)
+{
+	memset(f, 0, sizeof *f);
+	f->base.ops = &fake_ops;
+	f->absent_page = UINT64_MAX;
+	(void)pthread_mutex_init(&f->lock, NULL);
+	for (unsigned i = 0; i < FAKE_ROUTES_MAX; i++)
+		f->irqfd[i] = -1;
+}
+
+void fake_backend_fini(struct fake_backend *f)
+{
+	(void)pthread_mutex_destroy(&f->lock);
+}
+
+void fake_message(struct fake_backend *f, uint32_t type, const void *payload, size_t bytes)
+{
+	struct hv_message *message;
+
+	(void)pthread_mutex_lock(&f->lock);
+	message = &f->script[f->script_count++ % FAKE_SCRIPT_MAX];
+	memset(message, 0, sizeof *message);
+	message->type = type;
+	message->payload_bytes = (uint8_t)bytes;
+	memcpy(message->payload, payload, bytes);
+	(void)pthread_mutex_unlock(&f->lock);
+}
