@@ -167,6 +167,20 @@ static void print_message(const struct hv_message *message)
 		       (unsigned long long)header->rip, header->instruction_length & 0xf, header->access_type);
 }
 
+/* Where a VP that never came back is: the difference between a lost wake-up and a guest that runs astray. */
+static bool fail_stuck(struct probe_guest *guest, uint32_t type)
+{
+	uint64_t rip = 0, activity = 0, suspend = 0;
+
+	if (vid_register_get(guest->partition, 0, HV_REG_RIP, &rip) < 0 ||
+	    vid_register_get(guest->partition, 0, HV_REG_INTERNAL_ACTIVITY_STATE, &activity) < 0 ||
+	    vid_register_get(guest->partition, 0, HV_REG_INTERCEPT_SUSPEND, &suspend) < 0)
+		return probe_fail("no exit within %u s, and its registers cannot be read", RUN_LIMIT_MS / 1000);
+	return probe_fail("no exit within %u s, expected type 0x%08x; rip 0x%llx, activity 0x%llx, intercept suspend %llu",
+			  RUN_LIMIT_MS / 1000, type, (unsigned long long)rip, (unsigned long long)activity,
+			  (unsigned long long)suspend);
+}
+
 bool probe_expect(struct probe_guest *guest, uint32_t type, struct hv_message *out)
 {
 	int result;
@@ -175,7 +189,7 @@ bool probe_expect(struct probe_guest *guest, uint32_t type, struct hv_message *o
 	result = vid_vp_run(guest->vp, out);
 	probe_alarm_stop();
 	if (result == -EINTR)
-		return probe_fail("no exit within %u s, expected type 0x%08x", RUN_LIMIT_MS / 1000, type);
+		return fail_stuck(guest, type);
 	PROBE_OK(result);
 	print_message(out);
 	if (out->type != type)
