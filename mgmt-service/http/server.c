@@ -41,15 +41,32 @@ struct incoming {
 	bool refused;			/* answered already, or about to be, without its body */
 };
 
+struct wanted {
+	struct incoming *in;
+	const char *name;
+	const char *value;
+};
+
+static enum MHD_Result match_query(void *context, enum MHD_ValueKind kind, const char *raw_name, const char *raw_value)
+{
+	struct wanted *wanted = context;
+	const char *name = uri_decode(&wanted->in->arena, raw_name, strlen(raw_name));
+
+	if (!name || strcmp(name, wanted->name) != 0)
+		return MHD_YES;
+	wanted->value = raw_value ? uri_decode(&wanted->in->arena, raw_value, strlen(raw_value)) : "";
+	if (!wanted->value)
+		wanted->value = "";
+	return MHD_NO;
+}
+
+/* Many clients encode the '$' of a name, so names are decoded as well as values. */
 static const char *query_value(void *context, const char *name)
 {
-	struct incoming *in = context;
-	const char *raw = MHD_lookup_connection_value(in->connection, MHD_GET_ARGUMENT_KIND, name), *text;
+	struct wanted wanted = { .in = context, .name = name };
 
-	if (!raw)
-		return NULL;
-	text = uri_decode(&in->arena, raw, strlen(raw));
-	return text ? text : "";
+	MHD_get_connection_values(wanted.in->connection, MHD_GET_ARGUMENT_KIND, match_query, &wanted);
+	return wanted.value;
 }
 
 static const char *header_value(void *context, const char *name)

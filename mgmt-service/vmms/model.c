@@ -159,7 +159,7 @@ static int find_workers(struct model *model, char *reason, unsigned reason_size)
 static bool all_answered(const struct model *model)
 {
 	for (const struct vm *vm = model->vms; vm; vm = vm->next)
-		if (vm->worker && vm->worker->state == WORKER_UNKNOWN)
+		if (vm->worker && !vm->worker->has_status)
 			return false;
 	return true;
 }

@@ -272,10 +272,15 @@ void vm_worker_answer(struct vm *vm, enum worker_request request, const char *er
 		snprintf(text, sizeof(text), "The worker refused %s: %s (%s)", worker_request_name(request),
 			 message[0] ? message : "no reason given", error_code);
 		log_warning("worker.refused", "vm=%s text=\"%s\"", vm->record.id, text);
-		if (request == WORKER_REQUEST_STOP || (request == WORKER_REQUEST_START)) {
+		if (request == WORKER_REQUEST_START)
+			snprintf(vm->worker->end.start_error, sizeof(vm->worker->end.start_error), "%s",
+				 message[0] ? message : error_code);
+		if (request == WORKER_REQUEST_START || request == WORKER_REQUEST_STOP) {
 			/* Nothing to keep: its end settles the job. */
-			snprintf(vm->worker->end.last_line, sizeof(vm->worker->end.last_line), "%.200s", message);
-			worker_kill_after(vm->worker, request == WORKER_REQUEST_STOP ? 0 : 2000);
+			worker_kill_after(vm->worker, request == WORKER_REQUEST_STOP ||
+							      worker_send(vm->worker, WORKER_REQUEST_STOP)
+						      ? 0
+						      : TURN_OFF_MS);
 			return;
 		}
 		if (vm->job)
@@ -294,6 +299,10 @@ void vm_worker_answer(struct vm *vm, enum worker_request request, const char *er
 /* What the end of a worker means for a person; false when nothing went wrong. */
 static bool describe_end(const struct vm *vm, const struct worker_end *end, bool asked, char *text, size_t size)
 {
+	if (end->start_error[0] && !asked) {
+		snprintf(text, size, "The virtual machine could not start: %s", end->start_error);
+		return true;
+	}
 	if (asked || strcmp(end->reason, "turned_off") == 0) {
 		snprintf(text, size, "%s", "");
 		return false;

@@ -74,9 +74,7 @@ static void gone(struct worker *worker)
 	}
 	release_links(worker);
 	worker_proc_remove_sockets(worker->model, vm->record.id);
-	if (!worker->end.last_line[0])
-		worker_proc_last_line(worker->model, vm->record.id, worker->end.last_line,
-				      sizeof(worker->end.last_line));
+	worker_proc_last_line(worker->model, vm->record.id, worker->end.last_line, sizeof(worker->end.last_line));
 	vm->worker = NULL;
 	vm_worker_gone(vm, &worker->end);
 	free(worker);

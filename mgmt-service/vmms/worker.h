@@ -28,6 +28,7 @@ struct worker_end {
 	bool signaled;
 	int code;				/* exit status or signal */
 	char last_line[256];			/* of its standard error */
+	char start_error[256];			/* what it answered to start, or empty */
 };
 
 struct worker {

@@ -100,7 +100,10 @@ class Worker:
         self.send({"event": "state", "state": self.state, "reason": self.reason})
 
     def read_control(self, connection):
-        packet = connection.recv(MSG_MAX + 1)
+        try:
+            packet = connection.recv(MSG_MAX + 1)
+        except OSError:
+            packet = b""
         if not packet:
             self.drop_control()
             return
@@ -188,7 +191,11 @@ class Worker:
 
     def accept_console(self, listener):
         connection, _ = listener.accept()
-        connection.sendall(self.backlog)
+        try:
+            connection.sendall(self.backlog)
+        except OSError:
+            connection.close()
+            return
         self.clients.append(connection)
         self.selector.register(connection, selectors.EVENT_READ, self.read_console)
 

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""hvsh against the real service."""
+import json
+import os
+import subprocess
+
+import pexpect
+
+from conftest import HVSH
+
+
+def rows(text):
+    """The cells of a table, by heading."""
+    lines = [line for line in text.splitlines() if line]
+    head, rule = lines[0], lines[1]
+    starts = [i for i in range(len(rule)) if rule[i] == "-" and (i == 0 or rule[i - 1] == " ")]
+    ends = starts[1:] + [None]
+    cut = lambda line: [line[a:b].strip() for a, b in zip(starts, ends)]
+    return [dict(zip(cut(head), cut(line))) for line in lines[2:]]
+
+
+def test_a_machine_from_new_to_remove(service):
+    new = service.hvsh("New-VM", "-Name", "web1", "-MemoryStartupBytes", "512MB", "-KernelPath", service.kernel,
+                       "-CommandLine", "console=ttyS0 quiet", "-ProcessorCount", "2", check=0)
+    assert rows(new.stdout) == [{"Name": "web1", "State": "Off", "CPUUsage(%)": "0", "MemoryAssigned(M)": "0",
+                                 "Uptime": "00:00:00", "Status": "Operating normally", "Version": "1.0"}]
+    assert service.hvsh("start-vm", "web1", check=0).stdout == ""
+    got = rows(service.hvsh("Get-VM", check=0).stdout)[0]
+    assert got["State"] == "Running" and got["MemoryAssigned(M)"] == "512"
+    again = service.hvsh("Start-VM", "web1", check=1)
+    assert again.stdout == "" and "already" in again.stderr
+    assert "integration component" in service.hvsh("Stop-VM", "web1", check=1).stderr
+    service.hvsh("Suspend-VM", "web1", check=0)
+    assert rows(service.hvsh("Get-VM", "-Name", "WEB*", check=0).stdout)[0]["State"] == "Paused"
+    service.hvsh("Resume-VM", "web1", check=0)
+    assert "-Force" in service.hvsh("Restart-VM", "web1", check=1).stderr
+    service.hvsh("Restart-VM", "web1", "-Force", check=0)
+    assert "off" in service.hvsh("Remove-VM", "web1", "-Force", check=1).stderr
+    passed = service.hvsh("Stop-VM", "web1", "-TurnOff", "-Passthru", check=0)
+    assert rows(passed.stdout)[0]["State"] == "Off"
+    service.hvsh("Remove-VM", "web1", "-Force", check=0)
+    missing = service.hvsh("Get-VM", "web1", check=1)
+    assert missing.stdout == "" and '"web1"' in missing.stderr
+    assert service.hvsh("Get-VM", check=0).stdout == ""
+
+
+def test_settings(service):
+    service.hvsh("New-VM", "a", "-KernelPath", service.kernel, check=0)
+    service.hvsh("Set-VMProcessor", "a", "-Count", "3", check=0)
+    assert rows(service.hvsh("Get-VMProcessor", "a", check=0).stdout) == [{"VMName": "a", "Count": "3"}]
+    service.hvsh("Set-VMMemory", "-VMName", "a", "-StartupBytes", "1GB", check=0)
+    memory = json.loads(service.hvsh("Get-VMMemory", "a", "-Json", check=0).stdout)
+    assert memory["Startup"] == 1 << 30 and memory["DynamicMemoryEnabled"] is False
+    service.hvsh("Set-VM", "a", "-Notes", "n", "-ProcessorCount", "4", "-CommandLine", "x y", "-InitialRamdiskPath",
+                 service.initrd, "-NewVMName", "b", check=0)
+    vm = json.loads(service.hvsh("-Json", "Get-VM", "b", check=0).stdout)
+    assert vm["ProcessorCount"] == 4 and vm["Notes"] == "n"
+    direct = json.loads(service.hvsh("-Json", "Get-CimInstance", "Undercroft_LinuxKernelDirectSettingData",
+                                     check=0).stdout)
+    assert direct["CommandLine"] == "x y" and direct["InitialRamdiskPath"] == service.initrd
+    service.hvsh("Rename-VM", "b", "c", check=0)
+    assert "-Count" in service.hvsh("Set-VMProcessor", "c", "-Count", "many", check=1).stderr
+    assert "1 to 64" in service.hvsh("Set-VMProcessor", "c", "-Count", "65", check=1).stderr
+    bare = service.hvsh("New-VM", "bare", check=0)
+    assert "bare" in bare.stdout
+    service.hvsh("Set-VM", "bare", "-KernelPath", service.kernel, check=0)
+    service.hvsh("Start-VM", "bare", check=0)
+
+
+def test_pipeline(service):
+    for name in ("a1", "a2", "b1"):
+        service.hvsh("New-VM", name, "-KernelPath", service.kernel, check=0)
+    service.hvsh("-c", "Get-VM a* | Start-VM", check=0)
+    running = service.hvsh("-c", "Get-VM | Where State -eq Running | Format-Table Name, State".replace(", ", ","),
+                           check=0)
+    assert sorted(r["Name"] for r in rows(running.stdout)) == ["a1", "a2"]
+    listed = service.hvsh("-c", "Get-VM b1 | Format-List Name,State", check=0).stdout
+    assert listed == "\nName  : b1\nState : Off\n\n"
+    service.hvsh("-c", "Get-VM | Where State -eq Running | Stop-VM -TurnOff; Get-VM | Remove-VM -Force", check=0)
+    assert service.vms() == []
+
+
+def test_errors_do_not_stop_the_others(service):
+    for name in ("a", "b"):
+        service.hvsh("New-VM", name, "-KernelPath", service.kernel, check=0)
+    service.hvsh("Start-VM", "a", check=0)
+    failed = service.hvsh("Start-VM", "a,nobody,b", check=1)
+    assert len(failed.stderr.splitlines()) == 2
+    assert {v["EnabledState"] for v in service.vms()} == {2}
+    for line in ("Nope-VM", "Get-VM -Nope", "Start-VM", "Get-VM |", "| Get-VM", "Get-VM 'x", "Get-VM a b"):
+        assert service.hvsh("-c", line, check=1).stderr.startswith("hvsh: "), line
+
+
+def test_lines_come_from_standard_input(service):
+    done = service.hvsh(stdin="New-VM x -KernelPath %s\n# a comment\nGet-VM nobody\nGet-VM x -Json\n" % service.kernel)
+    assert done.returncode == 1 and json.loads(done.stdout.splitlines()[-1])["Name"] == "x"
+
+
+def test_where_the_service_is(service):
+    token = service.root + "/state/token"
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("UNDERCROFT")}
+    run = lambda *words: subprocess.run([HVSH, *words], env=clean, capture_output=True, text=True, timeout=60)
+    for server in ("http://127.0.0.1:%d" % service.port, "http://127.0.0.1:%d/api/v2/" % service.port):
+        assert run("-Server", server, "-TokenFile", token, "Get-VMHost").returncode == 0
+    wrong = service.write("wrong", "x" * 64)
+    failed = run("-Server", "http://127.0.0.1:%d" % service.port, "-TokenFile", wrong, "Get-VM")
+    assert failed.returncode == 1 and "bearer token" in failed.stderr
+    assert run("-Server", "http://127.0.0.1:1", "-TokenFile", token, "Get-VM").returncode == 1
+    assert "nothere" in run("-TokenFile", "/nothere", "Get-VM").stderr
+
+
+def test_console_without_a_terminal(service):
+    service.hvsh("New-VM", "a", "-KernelPath", service.kernel, check=0)
+    assert "is off" in service.hvsh("Connect-VM", "a", check=1).stderr
+    service.hvsh("Start-VM", "a", check=0)
+    done = service.hvsh("Connect-VM", "a", stdin="hello\npoweroff\n", check=0)
+    assert "scripted kernel" in done.stdout and "hello" in done.stdout
+    assert rows(service.hvsh("Get-VM", check=0).stdout)[0]["State"] == "Off"
+
+
+def test_console_and_prompt_on_a_terminal(service):
+    service.hvsh("New-VM", "a", "-KernelPath", service.kernel, check=0)
+    service.hvsh("Start-VM", "a", check=0)
+    environment = dict(os.environ, UNDERCROFT_API="http://127.0.0.1:%d" % service.port,
+                       UNDERCROFT_TOKEN_FILE=service.root + "/state/token", TERM="dumb")
+    shell = pexpect.spawn(HVSH, env=environment, timeout=20, encoding="utf-8")
+    shell.expect("hvsh> ")
+    shell.sendline("Connect-VM a")
+    shell.expect("Ctrl-]")
+    shell.expect("scripted kernel")
+    shell.send("some text\r")
+    shell.expect("some text")
+    shell.send("\x1d")
+    shell.expect("hvsh> ")
+    shell.sendline("Stop-VM a -TurnOff")
+    shell.expect("hvsh> ")
+    shell.sendline("Remove-VM a")
+    shell.expect("Remove \"a\"")
+    shell.sendline("n")
+    shell.expect("hvsh> ")
+    shell.sendline("Get-VM")
+    shell.expect("Off")
+    shell.expect("hvsh> ")
+    shell.sendline("exit")
+    shell.expect(pexpect.EOF)
+    assert [v["ElementName"] for v in service.vms()] == ["a"]
