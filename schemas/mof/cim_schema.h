@@ -96,6 +96,8 @@ struct cim_class {
 	size_t property_count;
 	const struct cim_method *methods;
 	size_t method_count;
+	const uint16_t *keys;		/* indices of the key properties, in the order in which the text made them keys */
+	size_t key_count;
 };
 
 /* All classes, ordered by name without case. */

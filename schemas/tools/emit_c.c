@@ -20,12 +20,7 @@ static const char *const type_constants[] = {
 
 bool emit_class_has_instances(const struct mof_class *class)
 {
-	if (class->flags & CIM_CLASS_ABSTRACT)
-		return false;
-	for (size_t i = 0; i < class->property_count; i++)
-		if (class->properties[i]->flags & CIM_PROPERTY_KEY)
-			return true;
-	return false;
+	return !(class->flags & CIM_CLASS_ABSTRACT) && class->key_count;
 }
 
 static void emit_string(FILE *out, const char *text)
@@ -245,6 +240,12 @@ static void emit_class(FILE *out, const struct mof_class *c)
 {
 	emit_properties(out, c);
 	emit_methods(out, c);
+	if (c->key_count) {
+		fprintf(out, "static const uint16_t keys_%s[] = {", c->name);
+		for (size_t i = 0; i < c->key_count; i++)
+			fprintf(out, " %zu,", c->keys[i]);
+		fputs(" };\n", out);
+	}
 	fprintf(out, "const struct cim_class cim_class_%s = { .name = \"%s\", .flags = %#x", c->name, c->name, c->flags);
 	if (mof_qualifier_string(c->qualifiers, "Description")) {
 		fputs(", .description = ", out);
@@ -256,6 +257,8 @@ static void emit_class(FILE *out, const struct mof_class *c)
 		fprintf(out, ", .properties = properties_%s, .property_count = %zu", c->name, c->property_count);
 	if (c->method_count)
 		fprintf(out, ", .methods = methods_%s, .method_count = %zu", c->name, c->method_count);
+	if (c->key_count)
+		fprintf(out, ", .keys = keys_%s, .key_count = %zu", c->name, c->key_count);
 	fputs(" };\n\n", out);
 }
 

@@ -295,6 +295,22 @@ static void override_feature(struct mof_schema *schema, struct mof_feature **slo
 	*slot = feature;
 }
 
+/* A key keeps its place when a subclass says Key again. */
+static void add_key(struct mof_schema *schema, struct mof_class *class, const struct mof_feature *feature)
+{
+	size_t index = 0;
+
+	while (index < class->property_count && class->properties[index] != feature)
+		index++;
+	for (size_t i = 0; i < class->key_count; i++)
+		if (class->keys[i] == index)
+			return;
+	if (class->key_count == MOF_KEYS_MAX)
+		mof_error(schema, feature->place, "%s has more than %d keys", class->name, MOF_KEYS_MAX);
+	else
+		class->keys[class->key_count++] = index;
+}
+
 static void place_feature(struct mof_schema *schema, struct mof_class *class, struct mof_feature *feature)
 {
 	struct mof_feature **list = feature->is_method ? class->methods : class->properties;
@@ -335,6 +351,8 @@ static void flatten(struct mof_schema *schema, struct mof_class *class)
 	if (class->super) {
 		class->property_count = class->super->property_count;
 		class->method_count = class->super->method_count;
+		class->key_count = class->super->key_count;
+		memcpy(class->keys, class->super->keys, sizeof(class->keys));
 		if (class->property_count)
 			memcpy(class->properties, class->super->properties,
 			       class->property_count * sizeof(*class->properties));
@@ -344,6 +362,8 @@ static void flatten(struct mof_schema *schema, struct mof_class *class)
 	for (struct mof_feature *f = class->features; f; f = f->next) {
 		check_feature(schema, f, feature_scope(f));
 		place_feature(schema, class, f);
+		if (f->flags & CIM_PROPERTY_KEY)
+			add_key(schema, class, f);
 	}
 }
 

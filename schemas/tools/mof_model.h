@@ -40,6 +40,8 @@ struct mof_qualifier {
 	struct mof_qualifier *next;
 };
 
+#define MOF_KEYS_MAX 8
+
 #define MOF_SCOPE_CLASS     0x01u
 #define MOF_SCOPE_ASSOC     0x02u
 #define MOF_SCOPE_PROPERTY  0x04u
@@ -93,6 +95,9 @@ struct mof_class {
 	size_t property_count;
 	struct mof_feature **methods;
 	size_t method_count;
+	/* indices of the key properties, in the order in which the text made them keys */
+	size_t keys[MOF_KEYS_MAX];
+	size_t key_count;
 };
 
 struct mof_schema {
