@@ -19,6 +19,7 @@ struct console_set {
 	pthread_mutex_t lock;
 	pthread_cond_t idle;
 	unsigned count;
+	bool closed;		/* takes no more */
 	int stop_fd;		/* eventfd: readable once all must end */
 };
 
@@ -53,18 +54,23 @@ struct console_set *console_set_create(void)
 	return set;
 }
 
-void console_set_destroy(struct console_set *set)
+void console_set_close(struct console_set *set)
 {
 	uint64_t one = 1;
 
-	if (!set)
-		return;
+	pthread_mutex_lock(&set->lock);
+	set->closed = true;
 	if (write(set->stop_fd, &one, sizeof(one)) < 0)
 		abort();
-	pthread_mutex_lock(&set->lock);
 	while (set->count)
 		pthread_cond_wait(&set->idle, &set->lock);
 	pthread_mutex_unlock(&set->lock);
+}
+
+void console_set_destroy(struct console_set *set)
+{
+	if (!set)
+		return;
 	close(set->stop_fd);
 	pthread_cond_destroy(&set->idle);
 	pthread_mutex_destroy(&set->lock);
@@ -170,7 +176,7 @@ int console_bridge(struct console_set *set, int client, int worker, const char *
 	b->done = done;
 	b->context = context;
 	pthread_mutex_lock(&set->lock);
-	error = set->count >= CONSOLES_MAX;
+	error = set->closed || set->count >= CONSOLES_MAX;
 	set->count += !error;
 	pthread_mutex_unlock(&set->lock);
 	if (error) {

@@ -343,7 +343,9 @@ void server_stop(struct server *server)
 	server->model->stopping = true;
 	pthread_cond_broadcast(&server->model->changed);
 	model_unlock(server->model);
-	console_set_destroy(server->consoles);
+	/* A request may just be turning into a console: the set stays until the last connection thread has ended. */
+	console_set_close(server->consoles);
 	MHD_stop_daemon(server->daemon);
+	console_set_destroy(server->consoles);
 	free(server);
 }
