@@ -298,6 +298,23 @@ static void the_reserve_lets_a_poor_parent_help_itself(void **state)
 	assert_status(caller_create(0, &id), SUCCESS);
 }
 
+static void a_deposit_that_fails_half_way_leaves_the_page(void **state)
+{
+	uint64_t id, first = 24ull << 20 >> PAGE_SHIFT, other = (26ull << 20 >> PAGE_SHIFT);
+
+	(void)state;
+	assert_status(caller_create(0, &id), SUCCESS);
+	assert_status(caller_deposit(id, &first, 1, NULL), SUCCESS);
+	while (page_pool_alloc_reserved(&root_partition->pool).v)
+		;
+	/* Its words are there, the table that splits its large page cannot be made. */
+	assert_status(caller_deposit(id, &other, 1, NULL), INSUFFICIENT_MEMORY);
+	assert_int_equal(gpa_space_lookup(&root_partition->space, GPA(other << PAGE_SHIFT)).spa.v, other << PAGE_SHIFT);
+	first++;
+	assert_status(caller_deposit(HV_PARTITION_ID_SELF, &first, 1, NULL), SUCCESS);
+	assert_status(caller_deposit(id, &other, 1, NULL), SUCCESS);
+}
+
 /* The hypercall page lies on top of whatever is mapped, deposited or withdrawn below it. */
 static void the_overlay_stays_on_top(void **state)
 {
@@ -382,6 +399,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(pages_that_are_not_plain_ram_are_refused, caller_setup, caller_teardown),
 		cmocka_unit_test_setup_teardown(the_parent_may_add_to_its_own_pool_and_take_it_back, caller_setup, caller_teardown),
 		cmocka_unit_test_setup_teardown(the_reserve_lets_a_poor_parent_help_itself, caller_setup, caller_teardown),
+		cmocka_unit_test_setup_teardown(a_deposit_that_fails_half_way_leaves_the_page, caller_setup, caller_teardown),
 		cmocka_unit_test_setup_teardown(the_overlay_stays_on_top, caller_setup, caller_teardown),
 		cmocka_unit_test_setup_teardown(map_refuses_bad_requests, caller_setup, caller_teardown),
 	};

@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/gpa_access.h"
 
@@ -224,9 +225,131 @@ static void two_cpus_against_each_other(void **state)
 	}
 }
 
+static uint64_t ending;
+static enum hv_status ended;
+
+static void *finalizer(void *arg)
+{
+	(void)arg;
+	fake_set_cpu(1);
+	ended = caller_partition(HVCALL_FINALIZE_PARTITION, ending);
+	return NULL;
+}
+
+/* Whoever found the partition before it began to end may work on it until he lets go. */
+static void finalize_waits_for_calls_in_flight(void **state)
+{
+	struct partition *p;
+	pthread_t other;
+
+	(void)state;
+	ending = caller_child(60);
+	assert_status(caller_create_vp(ending, 0), SUCCESS);
+	caller_ram(ending, 0, 4);
+	p = partition_get(root_partition, ending);
+	assert_int_equal(pthread_create(&other, NULL, finalizer, NULL), 0);
+	while (__atomic_load_n(&p->state, __ATOMIC_SEQ_CST) != PARTITION_FINALIZING)
+		platform_pause();
+	usleep(50000);
+	assert_int_equal(p->state, PARTITION_FINALIZING);
+	assert_int_equal(gpa_space_lookup(&p->space, GPA(0x1000)).access, ACCESS_ALL);
+	assert_non_null(partition_vp(p, 0));
+	assert_status(caller_create_vp(ending, 1), INVALID_PARTITION_STATE);
+	assert_status(caller_partition(HVCALL_FINALIZE_PARTITION, ending), INVALID_PARTITION_STATE);
+	partition_put(p);
+	pthread_join(other, NULL);
+	assert_int_equal(ended, HV_STATUS_SUCCESS);
+	assert_int_equal(p->state, PARTITION_FINALIZED);
+	assert_int_equal(p->pool.used_count, 0);
+}
+
+static unsigned guest_entries;
+
+static void guest_spins(struct vp *vp, struct vp_exit *out_exit)
+{
+	(void)vp;
+	__atomic_fetch_add(&guest_entries, 1, __ATOMIC_SEQ_CST);
+	while (!fake_take_kick(1))
+		platform_pause();
+	out_exit->kind = EXIT_INTERRUPT;
+}
+
+static struct hv_output_dispatch_vp outcome;
+
+static void *dispatcher(void *arg)
+{
+	(void)arg;
+	fake_set_cpu(1);
+	ended = caller_dispatch(ending, 0, 0, &outcome);
+	return NULL;
+}
+
+static void start_running(pthread_t *out_thread)
+{
+	ending = caller_child(60);
+	assert_status(caller_create_vp(ending, 0), SUCCESS);
+	assert_status(caller_set_register(ending, 0, HV_REG_EXPLICIT_SUSPEND, (struct hv_u128){ 0, 0 }), SUCCESS);
+	fake_set_guest(guest_spins);
+	guest_entries = 0;
+	fake_take_kick(1);
+	assert_int_equal(pthread_create(out_thread, NULL, dispatcher, NULL), 0);
+	while (!__atomic_load_n(&guest_entries, __ATOMIC_SEQ_CST))
+		platform_pause();
+}
+
+static void a_running_vp_is_read_suspended_and_removed(void **state)
+{
+	struct hv_u128 value;
+	pthread_t other;
+
+	(void)state;
+	start_running(&other);
+	assert_status(caller_get_register(ending, 0, HV_REG_RIP, &value), SUCCESS);
+	pthread_join(other, NULL);
+	assert_int_equal(ended, HV_STATUS_SUCCESS);
+	assert_int_equal(outcome.dispatch_state, HV_DISPATCH_STATE_READY);	/* it was only looked at */
+	assert_int_equal(outcome.dispatch_event, HV_DISPATCH_EVENT_NONE);
+
+	start_running(&other);
+	assert_status(caller_set_register(ending, 0, HV_REG_EXPLICIT_SUSPEND, (struct hv_u128){ 1, 0 }), SUCCESS);
+	pthread_join(other, NULL);
+	assert_int_equal(outcome.dispatch_event, HV_DISPATCH_EVENT_SUSPEND);
+
+	start_running(&other);
+	assert_status(caller_delete_vp(ending, 0), SUCCESS);
+	pthread_join(other, NULL);
+	assert_int_equal(ended, HV_STATUS_SUCCESS);
+
+	start_running(&other);
+	assert_int_equal(caller_destroy(ending), 60);
+	pthread_join(other, NULL);
+}
+
+/* A page leaves a child that runs only when the child has forgotten it. */
+static void unmap_waits_for_the_guest(void **state)
+{
+	struct vp *vp;
+	pthread_t other;
+	unsigned before;
+
+	(void)state;
+	start_running(&other);
+	caller_ram(ending, 0, 4);
+	vp = partition_vp(caller_partition_of(ending), 0);
+	before = fake_kicks(1);
+	assert_status(caller_unmap(ending, 0, 0, 4, NULL), SUCCESS);
+	assert_true(fake_kicks(1) > before);
+	assert_true(vp->gpa_generation == vp->partition->space.generation || !cpus[1]->in_guest);
+	assert_int_equal(caller_destroy(ending), 60);
+	pthread_join(other, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(finalize_waits_for_calls_in_flight, caller_setup, caller_teardown),
+		cmocka_unit_test_setup_teardown(a_running_vp_is_read_suspended_and_removed, caller_setup, caller_teardown),
+		cmocka_unit_test_setup_teardown(unmap_waits_for_the_guest, caller_setup, caller_teardown),
 		cmocka_unit_test_setup_teardown(two_cpus_against_each_other, caller_setup, caller_teardown),
 	};
 

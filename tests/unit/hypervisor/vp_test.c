@@ -35,8 +35,12 @@ static void creation_statuses(void **state)
 {
 	struct hv_input_create_vp in = { .partition_id = id, .vp_index = 1, .flags = 1 };
 	uint64_t poor = caller_child(6), available, used, before;
+	struct vp *fresh;
 
 	(void)state;
+	assert_status(caller_partition(HVCALL_FINALIZE_PARTITION, poor), SUCCESS);
+	assert_status(vp_create(caller_partition_of(poor), 0, &fresh), INVALID_PARTITION_STATE);
+	poor = caller_child(6);
 	assert_status(caller_create_vp(id, 0), INVALID_VP_INDEX);
 	assert_status(caller_create_vp(id, PARTITION_VPS_MAX), INVALID_VP_INDEX);
 	assert_status(caller_create_vp(id, ~0u), INVALID_VP_INDEX);
