@@ -28,11 +28,9 @@
 #define VID_RUN_DEPOSIT_PAGES 16
 #define VID_SUSPENDS_MAX 16
 #define VID_SUSPEND_POLL (HZ / 10)
-#define VID_TASK_WORK_DELAY HZ		/* how long work for the return to user mode may be put off */
 
 /* What one RUN_VP remembers between dispatches. */
 struct vid_run {
-	unsigned long since;
 	unsigned int deposits;
 	unsigned int suspends;		/* in a row */
 };
@@ -100,12 +98,23 @@ static int vid_vp_dispatch(struct vid_vp *vp, struct vid_run *run, struct hv_out
 	return hv_status_to_errno(status);
 }
 
-static bool vid_vp_must_leave(struct vid_vp *vp, const struct vid_run *run)
+/*
+ * 0, or why the thread must go back to user mode. For a signal that has a handler this becomes -EINTR there; for anything
+ * else (a tracer, the freezer, work that is to be done on the way, such as after each migration) the call is repeated
+ * without user mode noticing. Such work alone does not take that way, hence the flag, which the kernel clears when it finds
+ * no signal.
+ */
+static int vid_vp_must_leave(struct vid_vp *vp)
 {
-	if (signal_pending(current) || test_and_clear_bit(VID_VP_STOP, &vp->flags))
-		return true;
-	/* Work for the return to user mode comes with every migration of the thread; it is in no hurry. */
-	return test_thread_flag(TIF_NOTIFY_RESUME) && time_after(jiffies, run->since + VID_TASK_WORK_DELAY);
+	if (test_and_clear_bit(VID_VP_STOP, &vp->flags))
+		return -EINTR;
+	if (signal_pending(current))
+		return -ERESTARTNOHAND;
+	if (test_thread_flag(TIF_NOTIFY_RESUME)) {
+		set_thread_flag(TIF_SIGPENDING);
+		return -ERESTARTNOHAND;
+	}
+	return 0;
 }
 
 static bool vid_vp_has_reason(struct vid_vp *vp)
@@ -113,10 +122,11 @@ static bool vid_vp_has_reason(struct vid_vp *vp)
 	return test_bit(VID_VP_SIGNALED, &vp->flags) || test_bit(VID_VP_STOP, &vp->flags);
 }
 
-static int vid_vp_wait(struct vid_vp *vp)
+/* A signal ends the wait too; it is still pending then, and must_leave sees it. */
+static void vid_vp_wait(struct vid_vp *vp)
 {
 	vp->blocks++;
-	return wait_event_interruptible(vp->wait, vid_vp_has_reason(vp)) ? -EINTR : 0;
+	(void)wait_event_interruptible(vp->wait, vid_vp_has_reason(vp)); /* the caller looks why */
 }
 
 /*
@@ -128,9 +138,9 @@ static int vid_vp_resume(struct vid_vp *vp, struct vid_run *run)
 {
 	int error = vid_hv_set_register(&vp->partition->pool, vp->index, HV_REG_EXPLICIT_SUSPEND, 0);
 
-	if (error || ++run->suspends < VID_SUSPENDS_MAX)
-		return error;
-	return wait_event_interruptible_timeout(vp->wait, vid_vp_has_reason(vp), VID_SUSPEND_POLL) < 0 ? -EINTR : 0;
+	if (!error && ++run->suspends >= VID_SUSPENDS_MAX)
+		(void)wait_event_interruptible_timeout(vp->wait, vid_vp_has_reason(vp), VID_SUSPEND_POLL); /* ditto */
+	return error;
 }
 
 /* True if the intercept needs nobody in user mode. */
@@ -165,7 +175,8 @@ static int vid_vp_after(struct vid_vp *vp, struct vid_run *run, const struct hv_
 	case HV_DISPATCH_STATE_READY:
 		return 0;
 	case HV_DISPATCH_STATE_BLOCKED:
-		return vid_vp_wait(vp);
+		vid_vp_wait(vp);
+		return 0;
 	default:
 		return -EIO;
 	}
@@ -173,14 +184,15 @@ static int vid_vp_after(struct vid_vp *vp, struct vid_run *run, const struct hv_
 
 static int vid_vp_run_loop(struct vid_vp *vp, struct hv_message *message)
 {
-	struct vid_run run = { .since = jiffies };
+	struct vid_run run = {};
 	struct hv_output_dispatch_vp out;
 	int result;
 
 	do {
 		cond_resched();
-		if (vid_vp_must_leave(vp, &run))
-			return -EINTR;
+		result = vid_vp_must_leave(vp);
+		if (result)
+			return result;
 		result = vid_vp_dispatch(vp, &run, &out);
 		if (result == 0)
 			result = vid_vp_after(vp, &run, &out, message);
