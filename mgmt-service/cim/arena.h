@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memory of one request: everything is freed together. Allocation never returns NULL; a process that runs out of
- * memory for a few kilobytes ends, and the workers go on without it. Not thread-safe: one arena, one thread.
+ * Memory of one request: everything is freed together. Allocation never returns NULL; a process that runs out
+ * of memory for a few kilobytes ends, and the workers go on without it. Not thread-safe: one arena, one
+ * thread.
  */
 #ifndef CIM_ARENA_H
 #define CIM_ARENA_H

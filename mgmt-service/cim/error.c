@@ -18,8 +18,8 @@ uint32_t cim_status_return_value(enum cim_status status)
 	return return_values[status];
 }
 
-uint32_t cim_error_set(struct cim_error *error, struct arena *arena, enum cim_status status, const char *field,
-		       const char *format, ...)
+uint32_t cim_error_set(struct cim_error *error, struct arena *arena, enum cim_status status,
+		       const char *field, const char *format, ...)
 {
 	va_list arguments;
 

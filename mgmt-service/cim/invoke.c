@@ -17,11 +17,13 @@ uint32_t cim_invoke(struct cim_context *context, const struct cim_instance *self
 	for (size_t i = 0; i < method->parameter_count; i++)
 		if ((method->parameters[i].flags & CIM_PARAMETER_REQUIRED) && !in->values[i].is_set)
 			return cim_error_set(&context->error, context->arena, CIM_ERR_INVALID_PARAMETER,
-					     method->parameters[i].name, "%s is required", method->parameters[i].name);
+					     method->parameters[i].name, "%s is required",
+					     method->parameters[i].name);
 	return binding_of(self->class)->methods[index](context, self, in, out);
 }
 
-void cim_modify(struct cim_context *context, const struct cim_instance *current, const struct cim_instance *changes)
+void cim_modify(struct cim_context *context, const struct cim_instance *current,
+		const struct cim_instance *changes)
 {
 	const struct cim_binding *binding = binding_of(current->class);
 

@@ -9,7 +9,8 @@
 uint32_t cim_invoke(struct cim_context *context, const struct cim_instance *self, int index,
 		    const struct cim_arguments *in, struct cim_arguments *out);
 /* `changes`: blank instance of the same class with the properties to put. */
-void cim_modify(struct cim_context *context, const struct cim_instance *current, const struct cim_instance *changes);
+void cim_modify(struct cim_context *context, const struct cim_instance *current,
+		const struct cim_instance *changes);
 void cim_remove(struct cim_context *context, const struct cim_instance *current);
 
 #endif

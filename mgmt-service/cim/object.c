@@ -112,7 +112,8 @@ int64_t cim_type_minimum(enum cim_type type)
 	}
 }
 
-static void scalar_from_text(struct arena *arena, enum cim_type type, const char *text, union cim_scalar *scalar)
+static void scalar_from_text(struct arena *arena, enum cim_type type, const char *text,
+			     union cim_scalar *scalar)
 {
 	if (type == CIM_TYPE_BOOLEAN)
 		scalar->boolean = strcmp(text, "true") == 0;
@@ -201,8 +202,8 @@ void cim_set_time(struct cim_instance *instance, int property, int64_t unix_ms)
 		return;
 	}
 	gmtime_r(&seconds, &tm);
-	snprintf(text, sizeof(text), "%04d%02d%02d%02d%02d%02d.%06d+000", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-		 tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(unix_ms % 1000) * 1000);
+	snprintf(text, sizeof(text), "%04d%02d%02d%02d%02d%02d.%06d+000", tm.tm_year + 1900, tm.tm_mon + 1,
+		 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(unix_ms % 1000) * 1000);
 	cim_set_string(instance, property, text);
 }
 
@@ -282,13 +283,14 @@ struct cim_arguments *cim_arguments_create(struct arena *arena, const struct cim
 	return arguments;
 }
 
-void cim_argument_set_reference(struct cim_arguments *arguments, int parameter, struct cim_reference *reference)
+void cim_argument_set_reference(struct cim_arguments *arguments, int parameter,
+				struct cim_reference *reference)
 {
 	value_set(arguments->arena, &arguments->values[parameter], 1)->reference = reference;
 }
 
-void cim_argument_set_references(struct cim_arguments *arguments, int parameter, struct cim_reference **references,
-				 size_t count)
+void cim_argument_set_references(struct cim_arguments *arguments, int parameter,
+				 struct cim_reference **references, size_t count)
 {
 	union cim_scalar *items = value_set(arguments->arena, &arguments->values[parameter], count);
 
@@ -296,8 +298,8 @@ void cim_argument_set_references(struct cim_arguments *arguments, int parameter,
 		items[i].reference = references[i];
 }
 
-void cim_argument_set_instances(struct cim_arguments *arguments, int parameter, struct cim_instance **instances,
-				size_t count)
+void cim_argument_set_instances(struct cim_arguments *arguments, int parameter,
+				struct cim_instance **instances, size_t count)
 {
 	union cim_scalar *items = value_set(arguments->arena, &arguments->values[parameter], count);
 
@@ -369,8 +371,9 @@ bool cim_reference_equal(const struct cim_reference *a, const struct cim_referen
 
 		if (type != key_type(b, i))
 			return false;
-		if (type == CIM_TYPE_REFERENCE ? !cim_reference_equal(a->keys[i].reference, b->keys[i].reference)
-					       : strcasecmp(a->keys[i].string, b->keys[i].string) != 0)
+		if (type == CIM_TYPE_REFERENCE
+			    ? !cim_reference_equal(a->keys[i].reference, b->keys[i].reference)
+			    : strcasecmp(a->keys[i].string, b->keys[i].string) != 0)
 			return false;
 	}
 	return true;
@@ -379,7 +382,8 @@ bool cim_reference_equal(const struct cim_reference *a, const struct cim_referen
 const char *cim_reference_key(const struct cim_reference *reference, const char *property)
 {
 	for (size_t i = 0; i < reference->key_count; i++) {
-		const struct cim_property *p = &reference->class->properties[cim_class_key(reference->class, i)];
+		const struct cim_property *p =
+			&reference->class->properties[cim_class_key(reference->class, i)];
 
 		if (strcasecmp(p->name, property) == 0 && p->value.type != CIM_TYPE_REFERENCE)
 			return reference->keys[i].string;
@@ -389,7 +393,7 @@ const char *cim_reference_key(const struct cim_reference *reference, const char 
 
 void cim_list_init(struct cim_list *list, struct arena *arena)
 {
-	*list = (struct cim_list){ .arena = arena };
+	*list = (struct cim_list){.arena = arena};
 }
 
 void cim_list_add(struct cim_list *list, struct cim_instance *instance)

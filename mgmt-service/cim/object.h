@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Instances, references and values of the object layer, independent of any wire format. All memory is the arena's.
- * A property or parameter is named by its index in the generated tables (Msvm_ComputerSystem_EnabledState).
+ * Instances, references and values of the object layer, independent of any wire format. All memory is the
+ * arena's. A property or parameter is named by its index in the generated tables
+ * (Msvm_ComputerSystem_EnabledState).
  */
 #ifndef CIM_OBJECT_H
 #define CIM_OBJECT_H
@@ -18,7 +19,8 @@
 struct cim_instance;
 struct cim_reference;
 
-/* Which member holds: boolean, unsigned (uint*), integer (sint*), instance (EmbeddedInstance), reference, else string. */
+/* Which member holds: boolean, unsigned (uint*), integer (sint*), instance (EmbeddedInstance), reference,
+ * else string. */
 union cim_scalar {
 	bool boolean;
 	uint64_t uint;
@@ -29,18 +31,19 @@ union cim_scalar {
 };
 
 struct cim_value {
-	bool is_set;		/* false: null, or not given */
-	size_t count;		/* 1 for a scalar */
+	bool is_set;  /* false: null, or not given */
+	size_t count; /* 1 for a scalar */
 	union cim_scalar *items;
 };
 
 struct cim_instance {
 	const struct cim_class *class;
 	struct arena *arena;
-	struct cim_value *values;	/* one per property */
+	struct cim_value *values; /* one per property */
 };
 
-/* Names an instance: the key properties' values in schema order. A key that is a reference has its own reference. */
+/* Names an instance: the key properties' values in schema order. A key that is a reference has its own
+ * reference. */
 struct cim_reference {
 	const struct cim_class *class;
 	size_t key_count;
@@ -56,7 +59,7 @@ struct cim_list {
 struct cim_arguments {
 	const struct cim_method *method;
 	struct arena *arena;
-	struct cim_value *values;	/* one per parameter */
+	struct cim_value *values; /* one per parameter */
 };
 
 /* NULL when there is no such class. Names compare without case. */
@@ -78,7 +81,8 @@ int64_t cim_type_minimum(enum cim_type type);
 struct cim_instance *cim_instance_create(struct arena *arena, const struct cim_class *class);
 struct cim_instance *cim_instance_blank(struct arena *arena, const struct cim_class *class);
 
-/* The index must be of the instance's class or of a base class, the type must fit; anything else is a bug and aborts. */
+/* The index must be of the instance's class or of a base class, the type must fit; anything else is a bug and
+ * aborts. */
 void cim_set_string(struct cim_instance *instance, int property, const char *text);
 void cim_set_uint(struct cim_instance *instance, int property, uint64_t value);
 void cim_set_boolean(struct cim_instance *instance, int property, bool value);
@@ -96,11 +100,12 @@ bool cim_get_uint(const struct cim_instance *instance, int property, uint64_t *v
 bool cim_value_equal(enum cim_type type, const struct cim_value *a, const struct cim_value *b);
 
 struct cim_arguments *cim_arguments_create(struct arena *arena, const struct cim_method *method);
-void cim_argument_set_reference(struct cim_arguments *arguments, int parameter, struct cim_reference *reference);
-void cim_argument_set_references(struct cim_arguments *arguments, int parameter, struct cim_reference **references,
-				 size_t count);
-void cim_argument_set_instances(struct cim_arguments *arguments, int parameter, struct cim_instance **instances,
-				size_t count);
+void cim_argument_set_reference(struct cim_arguments *arguments, int parameter,
+				struct cim_reference *reference);
+void cim_argument_set_references(struct cim_arguments *arguments, int parameter,
+				 struct cim_reference **references, size_t count);
+void cim_argument_set_instances(struct cim_arguments *arguments, int parameter,
+				struct cim_instance **instances, size_t count);
 /* Typed reads; the value must be set. */
 uint64_t cim_argument_uint(const struct cim_arguments *arguments, int parameter);
 struct cim_reference *cim_argument_reference(const struct cim_arguments *arguments, int parameter);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a class needs from the rest of the program. mofc writes one binding per class that has instances, so that a
- * class or method without its code does not link. All functions run with the model locked.
+ * What a class needs from the rest of the program. mofc writes one binding per class that has instances, so
+ * that a class or method without its code does not link. All functions run with the model locked.
  */
 #ifndef CIM_PROVIDER_H
 #define CIM_PROVIDER_H
@@ -35,22 +35,22 @@ typedef uint32_t cim_method_function(struct cim_context *context, const struct c
 				     const struct cim_arguments *in, struct cim_arguments *out);
 
 struct cim_binding {
-	const struct cim_provider *provider;	/* NULL: no instances */
-	cim_method_function *const *methods;	/* parallel to the class's methods */
+	const struct cim_provider *provider; /* NULL: no instances */
+	cim_method_function *const *methods; /* parallel to the class's methods */
 };
 
 extern const struct cim_binding cim_bindings[];
 
-#define CIM_METHOD(class, method)                                                                                      \
-	cim_method_function cim_method_##class##_##method;                                                             \
-	uint32_t cim_method_##class##_##method(struct cim_context *context, const struct cim_instance *self,           \
+#define CIM_METHOD(class, method)                                                                            \
+	cim_method_function cim_method_##class##_##method;                                                   \
+	uint32_t cim_method_##class##_##method(struct cim_context *context, const struct cim_instance *self, \
 					       const struct cim_arguments *in, struct cim_arguments *out)
 
 /* A parameter's index in the generated tables. */
 #define CIM_PARAMETER(class, method, parameter) ((int)class##_##method##_##parameter)
 
-#define CIM_PROVIDER(class)                                                                                            \
-	extern const struct cim_provider cim_provider_##class;                                                         \
+#define CIM_PROVIDER(class)                                                                                  \
+	extern const struct cim_provider cim_provider_##class;                                               \
 	const struct cim_provider cim_provider_##class
 
 #endif

@@ -36,8 +36,9 @@ static const struct {
 	const char *text;
 	enum filter_operator operator;
 } operators[] = {
-	{ "eq", OP_EQ }, { "ne", OP_NE }, { "le", OP_LE }, { "lt", OP_LT }, { "ge", OP_GE }, { "gt", OP_GT },
-	{ "<>", OP_NE }, { "!=", OP_NE }, { "<=", OP_LE }, { ">=", OP_GE }, { "=", OP_EQ },  { "<", OP_LT }, { ">", OP_GT },
+	{"eq", OP_EQ}, {"ne", OP_NE}, {"le", OP_LE}, {"lt", OP_LT}, {"ge", OP_GE},
+	{"gt", OP_GT}, {"<>", OP_NE}, {"!=", OP_NE}, {"<=", OP_LE}, {">=", OP_GE},
+	{"=", OP_EQ},  {"<", OP_LT},  {">", OP_GT},
 };
 
 static const struct cim_filter *read_or(struct filter_reader *r);
@@ -68,8 +69,8 @@ static bool take_word(struct filter_reader *r, const char *word)
 	return true;
 }
 
-static struct cim_filter *new_node(struct filter_reader *r, enum filter_node node, const struct cim_filter *left,
-				   const struct cim_filter *right)
+static struct cim_filter *new_node(struct filter_reader *r, enum filter_node node,
+				   const struct cim_filter *left, const struct cim_filter *right)
 {
 	struct cim_filter *f = arena_alloc(r->context->arena, sizeof(*f));
 
@@ -144,7 +145,8 @@ static bool check_types(struct filter_reader *r, struct cim_filter *f)
 {
 	enum cim_type type = r->class->properties[f->property].value.type;
 	bool number = cim_type_is_unsigned(type) || cim_type_is_signed(type);
-	bool fits = f->literal == LITERAL_NULL || (f->literal == LITERAL_BOOLEAN && type == CIM_TYPE_BOOLEAN) ||
+	bool fits = f->literal == LITERAL_NULL ||
+		    (f->literal == LITERAL_BOOLEAN && type == CIM_TYPE_BOOLEAN) ||
 		    (f->literal == LITERAL_NUMBER && number) ||
 		    (f->literal == LITERAL_TEXT && (type == CIM_TYPE_STRING || type == CIM_TYPE_DATETIME));
 
@@ -184,7 +186,7 @@ static const struct cim_filter *read_comparison(struct filter_reader *r)
 			break;
 	if (i == sizeof(operators) / sizeof(operators[0]))
 		return refuse(r, "an operator");
-	f->operator = operators[i].operator;
+	f->operator= operators[i].operator;
 	return read_literal(r, f) && check_types(r, f) ? f : NULL;
 }
 
@@ -232,9 +234,10 @@ static const struct cim_filter *read_or(struct filter_reader *r)
 	return left;
 }
 
-struct cim_filter *cim_filter_parse(struct cim_context *context, const struct cim_class *class, const char *text)
+struct cim_filter *cim_filter_parse(struct cim_context *context, const struct cim_class *class,
+				    const char *text)
 {
-	struct filter_reader r = { .context = context, .class = class, .at = text };
+	struct filter_reader r = {.context = context, .class = class, .at = text};
 	const struct cim_filter *filter = read_or(&r);
 
 	skip_space(&r);
@@ -291,9 +294,9 @@ static bool compare(const struct cim_filter *f, const struct cim_instance *insta
 	const struct cim_value *value = &instance->values[f->property];
 
 	if (f->literal == LITERAL_NULL)
-		return f->operator == OP_EQ ? !value->is_set : f->operator == OP_NE && value->is_set;
+		return f->operator== OP_EQ ? !value->is_set : f->operator== OP_NE && value->is_set;
 	if (!value->is_set)
-		return f->operator == OP_NE;
+		return f->operator== OP_NE;
 	for (size_t i = 0; i < value->count; i++)
 		if (compare_item(f, instance->class->properties[f->property].value.type, &value->items[i]))
 			return true;
@@ -304,9 +307,11 @@ bool cim_filter_matches(const struct cim_filter *filter, const struct cim_instan
 {
 	switch (filter->node) {
 	case NODE_AND:
-		return cim_filter_matches(filter->left, instance) && cim_filter_matches(filter->right, instance);
+		return cim_filter_matches(filter->left, instance) &&
+		       cim_filter_matches(filter->right, instance);
 	case NODE_OR:
-		return cim_filter_matches(filter->left, instance) || cim_filter_matches(filter->right, instance);
+		return cim_filter_matches(filter->left, instance) ||
+		       cim_filter_matches(filter->right, instance);
 	case NODE_NOT:
 		return !cim_filter_matches(filter->left, instance);
 	case NODE_COMPARE:
@@ -315,7 +320,8 @@ bool cim_filter_matches(const struct cim_filter *filter, const struct cim_instan
 	return false;
 }
 
-void cim_enumerate(struct cim_context *context, const struct cim_class *class, bool exact, struct cim_list *out)
+void cim_enumerate(struct cim_context *context, const struct cim_class *class, bool exact,
+		   struct cim_list *out)
 {
 	for (size_t i = 0; i < cim_class_count; i++)
 		if (cim_bindings[i].provider &&
@@ -332,8 +338,8 @@ struct cim_instance *cim_get(struct cim_context *context, const struct cim_refer
 	for (size_t i = 0; i < list.count; i++)
 		if (cim_reference_equal(cim_reference_of(list.items[i]), reference))
 			return list.items[i];
-	cim_error_set(&context->error, context->arena, CIM_ERR_NOT_FOUND, NULL, "There is no such instance of %s",
-		      reference->class->name);
+	cim_error_set(&context->error, context->arena, CIM_ERR_NOT_FOUND, NULL,
+		      "There is no such instance of %s", reference->class->name);
 	return NULL;
 }
 
@@ -353,13 +359,15 @@ static void add_once(struct cim_list *out, struct cim_instance *instance)
 }
 
 /* One association instance: which end is us, and what is at the other ends? */
-static void walk_link(struct cim_context *context, struct cim_instance *link, const struct cim_reference *self,
-		      const struct cim_walk *walk, bool associators, struct cim_list *out)
+static void walk_link(struct cim_context *context, struct cim_instance *link,
+		      const struct cim_reference *self, const struct cim_walk *walk, bool associators,
+		      struct cim_list *out)
 {
 	const struct cim_class *class = link->class;
 
 	for (size_t near = 0; near < class->property_count; near++) {
-		if (class->properties[near].value.type != CIM_TYPE_REFERENCE || !role_is(&class->properties[near], walk->role) ||
+		if (class->properties[near].value.type != CIM_TYPE_REFERENCE ||
+		    !role_is(&class->properties[near], walk->role) ||
 		    !cim_reference_equal(link->values[near].items[0].reference, self))
 			continue;
 		for (size_t far = 0; far < class->property_count; far++) {
@@ -372,7 +380,8 @@ static void walk_link(struct cim_context *context, struct cim_instance *link, co
 				add_once(out, link);
 				continue;
 			}
-			if (walk->result && !cim_class_is_a(link->values[far].items[0].reference->class, walk->result))
+			if (walk->result &&
+			    !cim_class_is_a(link->values[far].items[0].reference->class, walk->result))
 				continue;
 			other = cim_get(context, link->values[far].items[0].reference);
 			if (other)

@@ -15,11 +15,13 @@ struct cim_filter;
  * Strings compare without case, as keys do. An array matches when any item does. Null equals only null.
  * NULL on error, with the context's error set (field "$filter"). Names are checked against the class.
  */
-struct cim_filter *cim_filter_parse(struct cim_context *context, const struct cim_class *class, const char *text);
+struct cim_filter *cim_filter_parse(struct cim_context *context, const struct cim_class *class,
+				    const char *text);
 bool cim_filter_matches(const struct cim_filter *filter, const struct cim_instance *instance);
 
 /* Instances of the class and, unless exact, of its subclasses. */
-void cim_enumerate(struct cim_context *context, const struct cim_class *class, bool exact, struct cim_list *out);
+void cim_enumerate(struct cim_context *context, const struct cim_class *class, bool exact,
+		   struct cim_list *out);
 /* NULL with error CIM_ERR_NOT_FOUND when there is none. */
 struct cim_instance *cim_get(struct cim_context *context, const struct cim_reference *reference);
 
@@ -31,7 +33,8 @@ struct cim_walk {
 	const char *result_role;
 };
 
-/* Association instances that name the instance; with associators, the instances at their other ends instead. */
+/* Association instances that name the instance; with associators, the instances at their other ends instead.
+ */
 void cim_references(struct cim_context *context, const struct cim_instance *of, const struct cim_walk *walk,
 		    bool associators, struct cim_list *out);
 

@@ -7,7 +7,7 @@
 
 struct cli_class {
 	const char *name;
-	const char *const *properties;	/* NULL ends the list */
+	const char *const *properties; /* NULL ends the list */
 };
 
 /* A row without a name ends the table. */

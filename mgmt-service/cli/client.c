@@ -120,7 +120,8 @@ static size_t take(char *bytes, size_t one, size_t count, void *context)
 }
 
 /* 0 when there is an answer, whatever its status. */
-static int request(struct client *client, const char *method, const char *path, const char *body, struct answer *answer)
+static int request(struct client *client, const char *method, const char *path, const char *body,
+		   struct answer *answer)
 {
 	struct curl_slist *headers = NULL;
 	char *url = NULL, *authorization = NULL;
@@ -158,7 +159,8 @@ static const char *member_text(struct json_object *o, const char *name)
 {
 	struct json_object *member;
 
-	if (!o || !json_object_object_get_ex(o, name, &member) || !json_object_is_type(member, json_type_string))
+	if (!o || !json_object_object_get_ex(o, name, &member) ||
+	    !json_object_is_type(member, json_type_string))
 		return NULL;
 	return json_object_get_string(member);
 }
@@ -175,7 +177,8 @@ static struct json_object *take_answer(struct answer *answer)
 	if (detail)
 		cli_error("%s", detail);
 	else
-		cli_error("The service answered %ld%s%s", answer->status, title ? " " : "", title ? title : "");
+		cli_error("The service answered %ld%s%s", answer->status, title ? " " : "",
+			  title ? title : "");
 	json_object_put(o);
 	return NULL;
 }
@@ -207,7 +210,9 @@ static bool wait_for_job(struct client *client, const char *job)
 		if (!o)
 			return false;
 		properties = json_object_object_get(o, "properties");
-		state = json_object_object_get_ex(properties, "JobState", &member) ? json_object_get_int(member) : 0;
+		state = json_object_object_get_ex(properties, "JobState", &member)
+				? json_object_get_int(member)
+				: 0;
 		if (state == 7 || state < 2 || state > 7) {
 			error = member_text(properties, "ErrorDescription");
 			if (state != 7)
@@ -250,7 +255,7 @@ static int send_all(void *curl, int fd, const char *text, size_t size)
 	while (size) {
 		size_t sent = 0;
 		CURLcode code = curl_easy_send(curl, text, size, &sent);
-		struct pollfd p = { .fd = fd, .events = POLLOUT };
+		struct pollfd p = {.fd = fd, .events = POLLOUT};
 
 		if (code == CURLE_AGAIN) {
 			if (poll(&p, 1, UPGRADE_MS) <= 0)
@@ -271,7 +276,7 @@ static int read_head(void *curl, int fd, char *buffer, size_t room, size_t *size
 	for (;;) {
 		size_t count = 0;
 		CURLcode code = curl_easy_recv(curl, buffer + *size, room - 1 - *size, &count);
-		struct pollfd p = { .fd = fd, .events = POLLIN };
+		struct pollfd p = {.fd = fd, .events = POLLIN};
 
 		if (code == CURLE_AGAIN) {
 			if (poll(&p, 1, UPGRADE_MS) <= 0)
@@ -292,7 +297,8 @@ static int read_head(void *curl, int fd, char *buffer, size_t room, size_t *size
 	}
 }
 
-int client_upgrade(struct client *client, const char *path, const char *protocol, char *early, size_t *early_size)
+int client_upgrade(struct client *client, const char *path, const char *protocol, char *early,
+		   size_t *early_size)
 {
 	const char *host = strstr(client->server, "://") ? strstr(client->server, "://") + 3 : client->server;
 	char *text, buffer[16384], *body;
@@ -310,7 +316,8 @@ int client_upgrade(struct client *client, const char *path, const char *protocol
 		return -1;
 	}
 	if (asprintf(&text,
-		     "GET %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n",
+		     "GET %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nConnection: "
+		     "Upgrade\r\nUpgrade: %s\r\n\r\n",
 		     path, host, client->token, protocol) < 0)
 		abort();
 	error = send_all(client->curl, fd, text, strlen(text)) ||
@@ -321,7 +328,8 @@ int client_upgrade(struct client *client, const char *path, const char *protocol
 		return -1;
 	}
 	if (strncmp(buffer, "HTTP/1.1 101 ", 13) != 0) {
-		struct answer answer = { .status = size > 12 ? strtol(buffer + 9, NULL, 10) : 0, .text = strdup(body) };
+		struct answer answer = {.status = size > 12 ? strtol(buffer + 9, NULL, 10) : 0,
+					.text = strdup(body)};
 
 		json_object_put(take_answer(&answer));
 		return -1;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* HTTP to the management service: the only way the shell does anything. Errors are printed where they occur. */
+/* HTTP to the management service: the only way the shell does anything. Errors are printed where they occur.
+ */
 #ifndef CLI_CLIENT_H
 #define CLI_CLIENT_H
 
@@ -8,7 +9,7 @@
 
 struct client {
 	void *curl;
-	char *server;			/* http://host:port, without path */
+	char *server; /* http://host:port, without path */
 	char *token;
 };
 
@@ -23,9 +24,11 @@ struct json_object *client_invoke(struct client *client, const char *instance, c
 				  struct json_object *body);
 /* Percent-encoded copy, to be freed. */
 char *client_encode(const char *text);
-/* Asks for an upgrade of the path. The connected socket, whose use is then the caller's; -1 after a message. The
- * client must not be used for anything else until the socket's end. Bytes that came with the answer go to `early`. */
-int client_upgrade(struct client *client, const char *path, const char *protocol, char *early, size_t *early_size);
+/* Asks for an upgrade of the path. The connected socket, whose use is then the caller's; -1 after a message.
+ * The client must not be used for anything else until the socket's end. Bytes that came with the answer go to
+ * `early`. */
+int client_upgrade(struct client *client, const char *path, const char *protocol, char *early,
+		   size_t *early_size);
 
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define STEP     4096
-#define QUIET_MS 1500	/* after the end of a piped input: what the guest still says belongs to it */
+#define QUIET_MS 1500 /* after the end of a piped input: what the guest still says belongs to it */
 
 static struct termios saved;
 static bool is_saved;
@@ -41,7 +41,7 @@ static bool write_all(int fd, const char *bytes, size_t size)
 {
 	while (size) {
 		ssize_t count = write(fd, bytes, size);
-		struct pollfd p = { .fd = fd, .events = POLLOUT };
+		struct pollfd p = {.fd = fd, .events = POLLOUT};
 
 		if (count < 0 && (errno == EAGAIN || errno == EINTR)) {
 			poll(&p, 1, -1);
@@ -102,7 +102,8 @@ int console_connect(struct client *client, const char *serial_port)
 		fputs("Connected. Ctrl-] ends the connection.\r\n", stderr);
 	write_all(STDOUT_FILENO, early, early_size);
 	for (;;) {
-		struct pollfd fds[2] = { { .fd = fd, .events = POLLIN }, { .fd = open ? STDIN_FILENO : -1, .events = POLLIN } };
+		struct pollfd fds[2] = {{.fd = fd, .events = POLLIN},
+					{.fd = open ? STDIN_FILENO : -1, .events = POLLIN}};
 		int ready = poll(fds, 2, open ? -1 : QUIET_MS);
 
 		if (ready < 0 && errno == EINTR)

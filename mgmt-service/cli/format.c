@@ -157,5 +157,6 @@ void format_json(FILE *out, struct json_object *objects)
 	for (size_t i = 0; i < json_object_array_length(objects); i++)
 		fprintf(out, "%s\n",
 			json_object_to_json_string_ext(json_object_array_get_idx(objects, i),
-						       JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+						       JSON_C_TO_STRING_PLAIN |
+							       JSON_C_TO_STRING_NOSLASHESCAPE));
 }

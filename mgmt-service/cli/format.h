@@ -11,7 +11,7 @@ enum cell_form { CELL_PLAIN, CELL_MIB };
 struct column {
 	const char *heading;
 	const char *property;
-	enum cell_form form;		/* CELL_MIB: bytes shown as MiB */
+	enum cell_form form; /* CELL_MIB: bytes shown as MiB */
 };
 
 #define FORMAT_COLUMNS_MAX 24

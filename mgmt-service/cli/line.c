@@ -11,7 +11,7 @@ static bool add(struct line *line, enum word_kind kind, bool quoted, char *text)
 		free(text);
 		return false;
 	}
-	line->words[line->count++] = (struct word){ kind, quoted, text };
+	line->words[line->count++] = (struct word){kind, quoted, text};
 	return true;
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A line of input cut into statements, stages and words, as PowerShell would for the simple cases: blanks separate,
- * '...' is literal, "..." too (with `` ` `` as escape), "|" ends a stage, ";" and a line end end a statement, "#"
- * begins a comment.
+ * A line of input cut into statements, stages and words, as PowerShell would for the simple cases: blanks
+ * separate,
+ * '...' is literal, "..." too (with `` ` `` as escape), "|" ends a stage, ";" and a line end end a statement,
+ * "#" begins a comment.
  */
 #ifndef CLI_LINE_H
 #define CLI_LINE_H
@@ -16,7 +17,7 @@ enum word_kind { WORD_TEXT, WORD_PIPE, WORD_END };
 
 struct word {
 	enum word_kind kind;
-	bool quoted;		/* a quoted "-Name" is a value, no parameter */
+	bool quoted; /* a quoted "-Name" is a value, no parameter */
 	char *text;
 };
 

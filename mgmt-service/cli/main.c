@@ -4,7 +4,8 @@
  *
  *   hvsh [-Server URL] [-TokenFile FILE] [-Json]                 interactive, or commands from standard input
  *   hvsh [...] -c 'Get-VM | Where State -eq Running'             one line
- *   hvsh [...] Get-VM -Name web1                                 one command, words as the calling shell split them
+ *   hvsh [...] Get-VM -Name web1                                 one command, words as the calling shell
+ * split them
  *
  * Environment: UNDERCROFT_API, UNDERCROFT_TOKEN_FILE. Exit status 1 when a command failed.
  */
@@ -142,7 +143,7 @@ static int run_stdin(struct shell *shell)
 /* The words as they are, but for "|" alone. */
 static int run_words(struct shell *shell, int count, char **words)
 {
-	struct line line = { 0 };
+	struct line line = {0};
 	int failed;
 
 	if (count > LINE_WORDS_MAX) {
@@ -173,7 +174,7 @@ static int usage(void)
 int main(int argc, char **argv)
 {
 	const char *server = NULL, *token_file = NULL, *line = NULL;
-	struct shell shell = { 0 };
+	struct shell shell = {0};
 	int i = 1, failed;
 
 	for (; i < argc && argv[i][0] == '-'; i++) {

@@ -28,7 +28,11 @@ bool parameters_bytes(const char *text, uint64_t *bytes)
 		const char *unit;
 		uint64_t factor;
 	} units[] = {
-		{ "", 1 }, { "KB", 1024 }, { "MB", 1024 * 1024 }, { "GB", UINT64_C(1) << 30 }, { "TB", UINT64_C(1) << 40 },
+		{"", 1},
+		{"KB", 1024},
+		{"MB", 1024 * 1024},
+		{"GB", UINT64_C(1) << 30},
+		{"TB", UINT64_C(1) << 40},
 	};
 	long double number;
 	char *end;
@@ -55,7 +59,8 @@ static const char *find(const struct parameter *table, const char *name, size_t 
 	size_t size = strlen(name), matches = 0;
 
 	for (size_t i = 0; table[i].name; i++) {
-		if (strcasecmp(table[i].name, name) == 0 || (table[i].alias && strcasecmp(table[i].alias, name) == 0)) {
+		if (strcasecmp(table[i].name, name) == 0 ||
+		    (table[i].alias && strcasecmp(table[i].alias, name) == 0)) {
 			*index = i;
 			return NULL;
 		}
@@ -66,7 +71,8 @@ static const char *find(const struct parameter *table, const char *name, size_t 
 	}
 	if (matches == 1)
 		return NULL;
-	return matches ? fail("The parameter -%s is ambiguous.", name) : fail("There is no parameter -%s.", name);
+	return matches ? fail("The parameter -%s is ambiguous.", name)
+		       : fail("There is no parameter -%s.", name);
 }
 
 static const char *set_list(const struct parameter *p, struct parameter_value *value, char *text)
@@ -119,8 +125,8 @@ static const char *set_position(struct parameters *parameters, unsigned *positio
 	}
 }
 
-const char *parameters_read(struct parameters *parameters, const struct parameter *table, const struct word *words,
-			    size_t count)
+const char *parameters_read(struct parameters *parameters, const struct parameter *table,
+			    const struct word *words, size_t count)
 {
 	unsigned position = 0;
 	const char *wrong;

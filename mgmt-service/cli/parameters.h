@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Parameters of a command: names without case and by unambiguous beginning, positions, switches, sizes, lists. */
+/* Parameters of a command: names without case and by unambiguous beginning, positions, switches, sizes,
+ * lists. */
 #ifndef CLI_PARAMETERS_H
 #define CLI_PARAMETERS_H
 
@@ -9,9 +10,15 @@
 
 #include "cli/line.h"
 
-enum parameter_type { PARAMETER_SWITCH, PARAMETER_STRING, PARAMETER_STRINGS, PARAMETER_BYTES, PARAMETER_NUMBER };
+enum parameter_type {
+	PARAMETER_SWITCH,
+	PARAMETER_STRING,
+	PARAMETER_STRINGS,
+	PARAMETER_BYTES,
+	PARAMETER_NUMBER
+};
 
-#define PARAMETER_NAMED     0	/* position: only by name */
+#define PARAMETER_NAMED     0 /* position: only by name */
 #define PARAMETERS_MAX      16
 #define PARAMETER_ITEMS_MAX 32
 #define PARAMETER_MANDATORY true
@@ -19,28 +26,28 @@ enum parameter_type { PARAMETER_SWITCH, PARAMETER_STRING, PARAMETER_STRINGS, PAR
 
 struct parameter {
 	const char *name;
-	const char *alias;		/* or NULL */
+	const char *alias; /* or NULL */
 	enum parameter_type type;
-	unsigned position;		/* 1 is the first word that has no parameter name */
-	bool mandatory;			/* unless objects come through the pipeline */
+	unsigned position; /* 1 is the first word that has no parameter name */
+	bool mandatory;    /* unless objects come through the pipeline */
 };
 
 struct parameter_value {
 	bool given;
-	uint64_t number;		/* bytes, number; 1 for a switch */
+	uint64_t number; /* bytes, number; 1 for a switch */
 	size_t count;
 	const char *items[PARAMETER_ITEMS_MAX];
 };
 
 /* Values parallel to the table; texts belong to the words (list items are cut there, in place). */
 struct parameters {
-	const struct parameter *table;	/* a row without a name ends it */
+	const struct parameter *table; /* a row without a name ends it */
 	struct parameter_value values[PARAMETERS_MAX];
 };
 
 /* NULL, or a sentence that says what is wrong, valid until the next call. */
-const char *parameters_read(struct parameters *parameters, const struct parameter *table, const struct word *words,
-			    size_t count);
+const char *parameters_read(struct parameters *parameters, const struct parameter *table,
+			    const struct word *words, size_t count);
 /* The first mandatory one that is missing, or NULL. */
 const char *parameters_missing(const struct parameters *parameters);
 /* The table has a parameter of that name. */

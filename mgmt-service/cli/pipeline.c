@@ -86,7 +86,8 @@ void verb_where_object(struct stage *stage)
 	bool compared = parameters_get(&stage->parameters, "Value")->given;
 
 	for (size_t i = 0; stage->input && i < json_object_array_length(stage->input); i++) {
-		json *object = json_object_array_get_idx(stage->input, i), *value = find_member(object, property);
+		json *object = json_object_array_get_idx(stage->input, i),
+		     *value = find_member(object, property);
 
 		if (compared ? where_matches(stage, value) : value && json_object_get_boolean(value))
 			json_object_array_add(stage->output, json_object_get(object));
@@ -122,17 +123,17 @@ void verb_select_object(struct stage *stage)
 
 static void table_of(json *objects, const struct parameter_value *wanted)
 {
-	struct column columns[FORMAT_COLUMNS_MAX + 1] = { 0 };
+	struct column columns[FORMAT_COLUMNS_MAX + 1] = {0};
 	size_t count = 0;
 
 	for (; wanted->given && count < wanted->count && count < FORMAT_COLUMNS_MAX; count++)
-		columns[count] = (struct column){ wanted->items[count], wanted->items[count], CELL_PLAIN };
+		columns[count] = (struct column){wanted->items[count], wanted->items[count], CELL_PLAIN};
 	if (!wanted->given && json_object_array_length(objects)) {
 		json_object_object_foreach(json_object_array_get_idx(objects, 0), name, value)
 		{
 			(void)value;
 			if (count < FORMAT_COLUMNS_MAX)
-				columns[count++] = (struct column){ name, name, CELL_PLAIN };
+				columns[count++] = (struct column){name, name, CELL_PLAIN};
 		}
 	}
 	format_table(stdout, objects, columns);
@@ -166,8 +167,8 @@ void verb_get_command(struct stage *stage)
 		char text[512] = "";
 
 		for (const struct parameter *p = v->parameters; p->name; p++)
-			snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s-%s", p == v->parameters ? "" : " ",
-				 p->name);
+			snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s-%s",
+				 p == v->parameters ? "" : " ", p->name);
 		json_object_object_add(o, "Name", json_object_new_string(v->name));
 		json_object_object_add(o, "Parameters", json_object_new_string(text));
 		json_object_array_add(stage->output, o);
@@ -198,9 +199,10 @@ static size_t take_json(struct shell *shell, struct word *words, size_t count)
 	return kept;
 }
 
-static bool run_stage(struct shell *shell, struct word *words, size_t count, json **flow, const struct verb **view)
+static bool run_stage(struct shell *shell, struct word *words, size_t count, json **flow,
+		      const struct verb **view)
 {
-	struct stage stage = { .shell = shell, .input = *flow };
+	struct stage stage = {.shell = shell, .input = *flow};
 	const char *problem;
 
 	stage.verb = verb_find(words[0].text);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Commands and what they share. A statement is a chain of stages; objects (JSON) flow from one to the next. */
+/* Commands and what they share. A statement is a chain of stages; objects (JSON) flow from one to the next.
+ */
 #ifndef CLI_SHELL_H
 #define CLI_SHELL_H
 
@@ -12,26 +13,26 @@
 
 struct shell {
 	struct client client;
-	bool json;			/* -Json: the last stage prints JSON lines */
+	bool json; /* -Json: the last stage prints JSON lines */
 	bool interactive;
-	int errors;			/* of the running statement */
+	int errors; /* of the running statement */
 };
 
 struct stage {
 	struct shell *shell;
 	const struct verb *verb;
 	struct parameters parameters;
-	struct json_object *input;	/* array, or NULL for the first stage */
-	struct json_object *output;	/* array */
+	struct json_object *input;  /* array, or NULL for the first stage */
+	struct json_object *output; /* array */
 };
 
 struct verb {
-	const char *name;		/* Verb-Noun */
-	const char *alias;		/* or NULL */
+	const char *name;  /* Verb-Noun */
+	const char *alias; /* or NULL */
 	const struct parameter *parameters;
 	/* Reads the input, adds to the output; prints its errors and counts them. */
 	void (*run)(struct stage *stage);
-	const struct column *columns;	/* default table; NULL: a list */
+	const struct column *columns; /* default table; NULL: a list */
 	/* Set for the formatting stages: prints the input and passes nothing on. */
 	bool prints;
 };

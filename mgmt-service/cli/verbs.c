@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of commands: names and parameters as in the Hyper-V module of PowerShell, as far as they are backed. */
+/* The table of commands: names and parameters as in the Hyper-V module of PowerShell, as far as they are
+ * backed. */
 #include <string.h>
 #include <strings.h>
 

@@ -11,10 +11,10 @@
 #include "cli/console.h"
 #include "cli/shell.h"
 
-#define CLASSES    "/api/v2/classes/"
-#define SERVICE    CLASSES "Msvm_VirtualSystemManagementService/instances/vmms"
-#define SUMMARIES  CLASSES "Msvm_SummaryInformation/instances"
-#define MIB        (INT64_C(1024) * 1024)
+#define CLASSES   "/api/v2/classes/"
+#define SERVICE   CLASSES "Msvm_VirtualSystemManagementService/instances/vmms"
+#define SUMMARIES CLASSES "Msvm_SummaryInformation/instances"
+#define MIB       (INT64_C(1024) * 1024)
 
 #define REQUEST_ENABLED  2
 #define REQUEST_DISABLED 3
@@ -177,7 +177,8 @@ static char *quote(const char *text)
 static void find_by(struct stage *stage, const char *property, const char *value, json *out)
 {
 	bool wild = has_wildcard(value);
-	char *quoted = quote(value), *filter = format("%s eq %s", property, quoted), *encoded = client_encode(filter);
+	char *quoted = quote(value), *filter = format("%s eq %s", property, quoted),
+	     *encoded = client_encode(filter);
 	char *path = wild ? strdup(SUMMARIES) : format(SUMMARIES "?$filter=%s", encoded);
 	json *summaries = list_properties(stage, path);
 	size_t found = 0;
@@ -232,19 +233,22 @@ void verb_get_vm(struct stage *stage)
 	if (parameters_get(&stage->parameters, "Name")->given || stage->input) {
 		found = chosen(stage, "Name");
 		for (size_t i = 0; i < json_object_array_length(found); i++)
-			json_object_array_add(stage->output, json_object_get(json_object_array_get_idx(found, i)));
+			json_object_array_add(stage->output,
+					      json_object_get(json_object_array_get_idx(found, i)));
 		json_object_put(found);
 	} else if (!ids->given) {
 		summaries = list_properties(stage, SUMMARIES);
 		for (size_t i = 0; summaries && i < json_object_array_length(summaries); i++)
-			json_object_array_add(stage->output, vm_object(json_object_array_get_idx(summaries, i)));
+			json_object_array_add(stage->output,
+					      vm_object(json_object_array_get_idx(summaries, i)));
 		json_object_put(summaries);
 	}
 }
 
 static char *setting_path(const char *class, const char *id, const char *suffix)
 {
-	return format(CLASSES "%s/instances/Microsoft:%s%s%s", class, id, suffix ? "%5C" : "", suffix ? suffix : "");
+	return format(CLASSES "%s/instances/Microsoft:%s%s%s", class, id, suffix ? "%5C" : "",
+		      suffix ? suffix : "");
 }
 
 static json *setting(const char *class, const char *id, const char *suffix)
@@ -270,7 +274,8 @@ static bool call(struct stage *stage, const char *instance, const char *method, 
 	return answer != NULL;
 }
 
-static bool call_with_setting(struct stage *stage, const char *method, const char *parameter, bool array, json *value)
+static bool call_with_setting(struct stage *stage, const char *method, const char *parameter, bool array,
+			      json *value)
 {
 	json *body = json_object_new_object(), *list = value;
 
@@ -285,7 +290,7 @@ static bool call_with_setting(struct stage *stage, const char *method, const cha
 /* KernelPath, InitialRamdiskPath, CommandLine as given. False: none was. */
 static bool put_direct_boot(struct stage *stage, json *setting_object)
 {
-	static const char *const names[] = { "KernelPath", "InitialRamdiskPath", "CommandLine" };
+	static const char *const names[] = {"KernelPath", "InitialRamdiskPath", "CommandLine"};
 	bool any = false;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -339,7 +344,8 @@ void verb_new_vm(struct stage *stage)
 	if (parameters_get(&stage->parameters, "MemoryStartupBytes")->given)
 		json_object_array_add(resources, quantity("Msvm_MemorySettingData", "", NULL, mib));
 	if (count->given)
-		json_object_array_add(resources, quantity("Msvm_ProcessorSettingData", "", NULL, count->number));
+		json_object_array_add(resources,
+				      quantity("Msvm_ProcessorSettingData", "", NULL, count->number));
 	direct = setting("Undercroft_LinuxKernelDirectSettingData", "", NULL);
 	if (put_direct_boot(stage, direct))
 		json_object_array_add(resources, direct);
@@ -367,8 +373,12 @@ static void pass_through(struct stage *stage, json *vm)
 
 static bool set_direct_boot(struct stage *stage, const char *id)
 {
-	json *change = setting("Undercroft_LinuxKernelDirectSettingData", id, "LinuxKernelDirect"), *component, *body, *list;
-	char *path = format(CLASSES "Undercroft_LinuxKernelDirectSettingData/instances?$filter=InstanceID%%20eq%%20'Microsoft:%s%%5CLinuxKernelDirect'", id);
+	json *change = setting("Undercroft_LinuxKernelDirectSettingData", id, "LinuxKernelDirect"),
+	     *component, *body, *list;
+	char *path =
+		format(CLASSES "Undercroft_LinuxKernelDirectSettingData/"
+			       "instances?$filter=InstanceID%%20eq%%20'Microsoft:%s%%5CLinuxKernelDirect'",
+		       id);
 	char *vssd;
 	bool given = put_direct_boot(stage, change), good;
 
@@ -409,7 +419,8 @@ static bool set_system(struct stage *stage, const char *id, const char *name, co
 	return call_with_setting(stage, "ModifySystemSettings", "SystemSettings", false, o);
 }
 
-static bool set_quantity(struct stage *stage, const char *id, const char *class, const char *suffix, uint64_t number)
+static bool set_quantity(struct stage *stage, const char *id, const char *class, const char *suffix,
+			 uint64_t number)
 {
 	return call_with_setting(stage, "ModifyResourceSettings", "ResourceSettings", true,
 				 quantity(class, id, suffix, number));
@@ -430,7 +441,8 @@ void verb_set_vm(struct stage *stage)
 		json *vm = json_object_array_get_idx(vms, i);
 		const char *id = text_of(vm, "Id");
 
-		if (count->given && !set_quantity(stage, id, "Msvm_ProcessorSettingData", "Processor", count->number))
+		if (count->given &&
+		    !set_quantity(stage, id, "Msvm_ProcessorSettingData", "Processor", count->number))
 			continue;
 		if (parameters_get(&stage->parameters, "MemoryStartupBytes")->given &&
 		    !set_quantity(stage, id, "Msvm_MemorySettingData", "Memory", mib))
@@ -451,7 +463,8 @@ void verb_rename_vm(struct stage *stage)
 	for (size_t i = 0; i < json_object_array_length(vms); i++) {
 		json *vm = json_object_array_get_idx(vms, i);
 
-		if (set_system(stage, text_of(vm, "Id"), parameters_string(&stage->parameters, "NewName"), NULL))
+		if (set_system(stage, text_of(vm, "Id"), parameters_string(&stage->parameters, "NewName"),
+			       NULL))
 			pass_through(stage, vm);
 	}
 	json_object_put(vms);
@@ -459,7 +472,8 @@ void verb_rename_vm(struct stage *stage)
 
 static char *system_path(json *vm)
 {
-	return format(CLASSES "Msvm_ComputerSystem/instances/CreationClassName=Msvm_ComputerSystem,Name=%s", text_of(vm, "Id"));
+	return format(CLASSES "Msvm_ComputerSystem/instances/CreationClassName=Msvm_ComputerSystem,Name=%s",
+		      text_of(vm, "Id"));
 }
 
 /* Asks on a terminal; without one only -Force will do. */
@@ -470,11 +484,13 @@ static bool confirmed(struct stage *stage, const char *what, json *vm)
 	if (parameters_switch(&stage->parameters, "Force"))
 		return true;
 	if (!isatty(STDIN_FILENO)) {
-		stage_error(stage, "%s \"%s\" needs -Force where nobody can be asked.", what, text_of(vm, "Name"));
+		stage_error(stage, "%s \"%s\" needs -Force where nobody can be asked.", what,
+			    text_of(vm, "Name"));
 		return false;
 	}
 	fprintf(stderr, "%s \"%s\"? [Y] Yes  [N] No (default is \"Y\"): ", what, text_of(vm, "Name"));
-	return fgets(answer, sizeof(answer), stdin) && (answer[0] == '\n' || answer[0] == 'y' || answer[0] == 'Y');
+	return fgets(answer, sizeof(answer), stdin) &&
+	       (answer[0] == '\n' || answer[0] == 'y' || answer[0] == 'Y');
 }
 
 static void request_state(struct stage *stage, int requested, const char *confirm)
@@ -541,7 +557,8 @@ void verb_remove_vm(struct stage *stage)
 		path = system_path(vm);
 		put_text(body, "AffectedSystem", path);
 		free(path);
-		if (call(stage, SERVICE, "DestroySystem", body) && parameters_switch(&stage->parameters, "Passthru"))
+		if (call(stage, SERVICE, "DestroySystem", body) &&
+		    parameters_switch(&stage->parameters, "Passthru"))
 			json_object_array_add(stage->output, json_object_get(vm));
 	}
 	json_object_put(vms);
@@ -555,7 +572,8 @@ void verb_connect_vm(struct stage *stage)
 	if (json_object_array_length(vms) > 1) {
 		stage_error(stage, "Several virtual machines have this name.");
 	} else if (json_object_array_length(vms) == 1) {
-		path = setting_path("Msvm_SerialPortSettingData", text_of(json_object_array_get_idx(vms, 0), "Id"), "COM1");
+		path = setting_path("Msvm_SerialPortSettingData",
+				    text_of(json_object_array_get_idx(vms, 0), "Id"), "COM1");
 		stage->shell->errors += console_connect(&stage->shell->client, path);
 		free(path);
 	}
@@ -566,7 +584,8 @@ void verb_connect_vm(struct stage *stage)
 static json *read_setting(struct stage *stage, const char *class, const char *id, const char *suffix)
 {
 	char *path = setting_path(class, id, suffix);
-	json *o = client_get(&stage->shell->client, path), *properties = json_object_get(member(o, "properties"));
+	json *o = client_get(&stage->shell->client, path),
+	     *properties = json_object_get(member(o, "properties"));
 
 	free(path);
 	if (!o)
@@ -577,7 +596,8 @@ static json *read_setting(struct stage *stage, const char *class, const char *id
 
 static void add_processor(struct stage *stage, json *vm)
 {
-	json *properties = read_setting(stage, "Msvm_ProcessorSettingData", text_of(vm, "Id"), "Processor"), *o;
+	json *properties = read_setting(stage, "Msvm_ProcessorSettingData", text_of(vm, "Id"), "Processor"),
+	     *o;
 
 	if (!properties)
 		return;
@@ -660,7 +680,8 @@ void verb_set_vm_memory(struct stage *stage)
 void verb_get_vm_host(struct stage *stage)
 {
 	json *hosts = list_properties(
-		stage, CLASSES "Msvm_ComputerSystem/instances?$filter=Caption%20eq%20'Hosting%20Computer%20System'");
+		stage,
+		CLASSES "Msvm_ComputerSystem/instances?$filter=Caption%20eq%20'Hosting%20Computer%20System'");
 
 	for (size_t i = 0; hosts && i < json_object_array_length(hosts); i++) {
 		json *host = json_object_array_get_idx(hosts, i), *o = json_object_new_object();

@@ -88,7 +88,8 @@ static int set_worker_user(struct config *config, const char *value, char *reaso
 	return 0;
 }
 
-static int set_kernel_directories(struct config *config, const char *value, char *reason, unsigned reason_size)
+static int set_kernel_directories(struct config *config, const char *value, char *reason,
+				  unsigned reason_size)
 {
 	char text[LINE_ROOM], *save = NULL;
 
@@ -99,7 +100,8 @@ static int set_kernel_directories(struct config *config, const char *value, char
 			snprintf(reason, reason_size, "more than %d directories", CONFIG_DIRECTORIES_MAX);
 			return -1;
 		}
-		if (set_path(config->kernel_directories[config->kernel_directory_count++], word, reason, reason_size))
+		if (set_path(config->kernel_directories[config->kernel_directory_count++], word, reason,
+			     reason_size))
 			return -1;
 	}
 	return 0;
@@ -107,7 +109,7 @@ static int set_kernel_directories(struct config *config, const char *value, char
 
 static int set_log_level(struct config *config, const char *value, char *reason, unsigned reason_size)
 {
-	static const char *const levels[] = { "error", "warning", "notice", "debug" };
+	static const char *const levels[] = {"error", "warning", "notice", "debug"};
 
 	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
 		if (strcmp(value, levels[i]) == 0) {
@@ -122,19 +124,20 @@ static const struct key {
 	const char *name;
 	int (*set)(struct config *config, const char *value, char *reason, unsigned reason_size);
 } keys[] = {
-	{ "listen-address", set_address },
-	{ "listen-port", set_port },
-	{ "rundir", set_rundir },
-	{ "statedir", set_statedir },
-	{ "token-file", set_token_file },
-	{ "vmwp", set_vmwp },
-	{ "worker-user", set_worker_user },
-	{ "mshv-device", set_mshv_device },
-	{ "kernel-directories", set_kernel_directories },
-	{ "log-level", set_log_level },
+	{"listen-address", set_address},
+	{"listen-port", set_port},
+	{"rundir", set_rundir},
+	{"statedir", set_statedir},
+	{"token-file", set_token_file},
+	{"vmwp", set_vmwp},
+	{"worker-user", set_worker_user},
+	{"mshv-device", set_mshv_device},
+	{"kernel-directories", set_kernel_directories},
+	{"log-level", set_log_level},
 };
 
-static int set_key(struct config *config, const char *name, const char *value, char *reason, unsigned reason_size)
+static int set_key(struct config *config, const char *name, const char *value, char *reason,
+		   unsigned reason_size)
 {
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		if (strcmp(name, keys[i].name) == 0)
@@ -300,6 +303,7 @@ int config_check(const struct config *config)
 		findings += finding("worker-user", config->worker_user, "there is no such user");
 	for (unsigned i = 0; i < config->kernel_directory_count; i++)
 		if (stat(config->kernel_directories[i], &st) != 0 || !S_ISDIR(st.st_mode))
-			findings += finding("kernel-directories", config->kernel_directories[i], "no such directory");
+			findings += finding("kernel-directories", config->kernel_directories[i],
+					    "no such directory");
 	return findings;
 }

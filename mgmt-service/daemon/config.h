@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Configuration: a file of "key = value" lines ('#' begins a comment), each key also a flag --key VALUE that wins.
- * All keys with their meaning and default are in mgmt-service/vmms.conf.
+ * Configuration: a file of "key = value" lines ('#' begins a comment), each key also a flag --key VALUE that
+ * wins. All keys with their meaning and default are in mgmt-service/vmms.conf.
  */
 #ifndef DAEMON_CONFIG_H
 #define DAEMON_CONFIG_H
@@ -13,10 +13,10 @@
 
 struct config {
 	char address[64];
-	unsigned port;			/* 0: any free one; the log says which */
+	unsigned port; /* 0: any free one; the log says which */
 	char rundir[PATH_MAX];
 	char statedir[PATH_MAX];
-	char token_file[PATH_MAX];	/* empty: <statedir>/token */
+	char token_file[PATH_MAX]; /* empty: <statedir>/token */
 	char vmwp[PATH_MAX];
 	char worker_user[64];
 	char mshv_device[PATH_MAX];
@@ -35,7 +35,8 @@ struct config {
 int config_load(struct config *config, int argc, char **argv, char *reason, unsigned reason_size);
 /* One file over what is there already. */
 int config_read_file(struct config *config, const char *path, char *reason, unsigned reason_size);
-/* Things on this machine that the configuration names: do they exist? Prints one line per finding; their number. */
+/* Things on this machine that the configuration names: do they exist? Prints one line per finding; their
+ * number. */
 int config_check(const struct config *config);
 
 #endif

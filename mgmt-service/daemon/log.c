@@ -9,7 +9,7 @@
 #define LOG_LINE_MAX 2048
 
 static enum log_level highest = LOG_LEVEL_NOTICE;
-static const char *const level_names[] = { "error", "warning", "notice", "debug" };
+static const char *const level_names[] = {"error", "warning", "notice", "debug"};
 
 void log_set_level(enum log_level level)
 {
@@ -29,8 +29,8 @@ void log_line(enum log_level level, const char *event, const char *format, ...)
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &tm);
 	size = snprintf(line, sizeof(line), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %s %s ", tm.tm_year + 1900,
-			tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(now.tv_nsec / 1000000),
-			level_names[level], event);
+			tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+			(int)(now.tv_nsec / 1000000), level_names[level], event);
 	va_start(arguments, format);
 	more = vsnprintf(line + size, sizeof(line) - (size_t)size - 1, format, arguments);
 	va_end(arguments);

@@ -10,7 +10,8 @@
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_NOTICE, LOG_LEVEL_DEBUG };
 
 void log_set_level(enum log_level level);
-void log_line(enum log_level level, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void log_line(enum log_level level, const char *event, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 #define log_error(event, ...)   log_line(LOG_LEVEL_ERROR, event, __VA_ARGS__)
 #define log_warning(event, ...) log_line(LOG_LEVEL_WARNING, event, __VA_ARGS__)

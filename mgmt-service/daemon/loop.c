@@ -22,9 +22,9 @@ void loop_fini(void)
 
 int loop_add(struct loop_source *source, int fd, void (*ready)(void *context), void *context)
 {
-	struct epoll_event event = { .events = EPOLLIN, .data = { .ptr = source } };
+	struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = source}};
 
-	*source = (struct loop_source){ ready, context, -1 };
+	*source = (struct loop_source){ready, context, -1};
 	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event))
 		return -1;
 	source->fd = fd;
@@ -51,6 +51,7 @@ void loop_once(int timeout_ms, void (*lock)(void), void (*unlock)(void))
 	lock();
 	/* Another thread may have closed it between the wait and the lock. */
 	if (((struct loop_source *)event.data.ptr)->fd >= 0)
-		((struct loop_source *)event.data.ptr)->ready(((struct loop_source *)event.data.ptr)->context);
+		((struct loop_source *)event.data.ptr)
+			->ready(((struct loop_source *)event.data.ptr)->context);
 	unlock();
 }

@@ -9,7 +9,7 @@
 struct loop_source {
 	void (*ready)(void *context);
 	void *context;
-	int fd;				/* -1: not in the loop */
+	int fd; /* -1: not in the loop */
 };
 
 int loop_init(void);

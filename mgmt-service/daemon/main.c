@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vmms: the management service. The main thread runs the workers' side; HTTP threads come and go beside it. */
+/* vmms: the management service. The main thread runs the workers' side; HTTP threads come and go beside it.
+ */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -78,7 +79,7 @@ static int watch_signals(void)
 
 static int watch_timer(void)
 {
-	const struct itimerspec second = { .it_interval = { .tv_sec = 1 }, .it_value = { .tv_sec = 1 } };
+	const struct itimerspec second = {.it_interval = {.tv_sec = 1}, .it_value = {.tv_sec = 1}};
 	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 
 	if (fd < 0 || timerfd_settime(fd, 0, &second, NULL))
@@ -88,7 +89,7 @@ static int watch_timer(void)
 
 static int serve(const struct config *config)
 {
-	struct auth auth = { 0 };
+	struct auth auth = {0};
 	struct server *server;
 	char reason[1024];
 	unsigned port;
@@ -110,7 +111,8 @@ static int serve(const struct config *config)
 		log_error("vmms.listen", "text=\"%s\"", reason);
 		return 1;
 	}
-	log_notice("vmms.ready", "address=%s port=%u token_file=%s", config->address, port, config->token_file);
+	log_notice("vmms.ready", "address=%s port=%u token_file=%s", config->address, port,
+		   config->token_file);
 	while (!stop)
 		loop_once(-1, lock, unlock);
 	server_stop(server);

@@ -46,7 +46,8 @@ static int read_token(struct auth *auth, int fd, const char *path, char *reason,
 		return -1;
 	}
 	if (st.st_uid != geteuid() || (st.st_mode & 077)) {
-		snprintf(reason, reason_size, "%s must belong to the service's user and be readable by nobody else (mode 0600)",
+		snprintf(reason, reason_size,
+			 "%s must belong to the service's user and be readable by nobody else (mode 0600)",
 			 path);
 		return -1;
 	}
@@ -58,7 +59,8 @@ static int read_token(struct auth *auth, int fd, const char *path, char *reason,
 	auth->token[size] = 0;
 	auth->token[strcspn(auth->token, "\r\n")] = 0;
 	if (strlen(auth->token) < TOKEN_MIN || strchr(auth->token, ' ')) {
-		snprintf(reason, reason_size, "%s must hold one line, a token of at least %d characters without blanks", path,
+		snprintf(reason, reason_size,
+			 "%s must hold one line, a token of at least %d characters without blanks", path,
 			 TOKEN_MIN);
 		return -1;
 	}

@@ -19,8 +19,8 @@ struct console_set {
 	pthread_mutex_t lock;
 	pthread_cond_t idle;
 	unsigned count;
-	bool closed;		/* takes no more */
-	int stop_fd;		/* eventfd: readable once all must end */
+	bool closed; /* takes no more */
+	int stop_fd; /* eventfd: readable once all must end */
 };
 
 /* Bytes on their way from one side to the other. */
@@ -33,7 +33,7 @@ struct flow {
 
 struct bridge {
 	struct console_set *set;
-	struct flow in, out;	/* client to worker, worker to client */
+	struct flow in, out; /* client to worker, worker to client */
 	void (*done)(void *context);
 	void *context;
 };
@@ -97,7 +97,8 @@ static void flow_step(struct flow *flow, short from_events, short to_events)
 		}
 	}
 	if (flow->start < flow->end && (to_events & (POLLOUT | POLLERR | POLLHUP))) {
-		count = send(flow->to, flow->bytes + flow->start, flow->end - flow->start, MSG_DONTWAIT | MSG_NOSIGNAL);
+		count = send(flow->to, flow->bytes + flow->start, flow->end - flow->start,
+			     MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (count > 0)
 			flow->start += (size_t)count;
 		else if (!would_block())
@@ -106,8 +107,8 @@ static void flow_step(struct flow *flow, short from_events, short to_events)
 }
 
 /*
- * Until the worker's side ends, the client's connection breaks, or the service stops. A client that only closes its
- * sending half still reads on.
+ * Until the worker's side ends, the client's connection breaks, or the service stops. A client that only
+ * closes its sending half still reads on.
  */
 static void run(struct bridge *b)
 {
@@ -115,7 +116,9 @@ static void run(struct bridge *b)
 
 	while (!b->out.ended) {
 		struct pollfd fds[3] = {
-			{ .fd = b->in.from }, { .fd = b->in.to }, { .fd = b->set->stop_fd, .events = POLLIN },
+			{.fd = b->in.from},
+			{.fd = b->in.to},
+			{.fd = b->set->stop_fd, .events = POLLIN},
 		};
 
 		if (!client_done && b->in.start == b->in.end)

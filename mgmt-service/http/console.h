@@ -14,8 +14,9 @@ void console_set_close(struct console_set *set);
 void console_set_destroy(struct console_set *set);
 
 /*
- * Takes over both descriptors; `early` bytes of the client go first. done() is called once, from the thread, when both
- * sides have ended, and has to close `client`; `worker` is closed here. -1: too many, or closed; nothing was taken.
+ * Takes over both descriptors; `early` bytes of the client go first. done() is called once, from the thread,
+ * when both sides have ended, and has to close `client`; `worker` is closed here. -1: too many, or closed;
+ * nothing was taken.
  */
 int console_bridge(struct console_set *set, int client, int worker, const char *early, size_t early_size,
 		   void (*done)(void *context), void *context);

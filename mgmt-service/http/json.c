@@ -29,7 +29,8 @@ static void put_text(struct json_object *o, const char *key, const char *text)
 
 static struct json_object *embedded(struct arena *arena, const struct cim_instance *instance);
 
-static struct json_object *scalar(struct arena *arena, const struct cim_value_type *type, const union cim_scalar *item)
+static struct json_object *scalar(struct arena *arena, const struct cim_value_type *type,
+				  const union cim_scalar *item)
 {
 	switch (type->type) {
 	case CIM_TYPE_BOOLEAN:
@@ -55,7 +56,8 @@ static struct json_object *scalar(struct arena *arena, const struct cim_value_ty
 	return type->target ? embedded(arena, item->instance) : json_object_new_string(item->string);
 }
 
-static struct json_object *value(struct arena *arena, const struct cim_value_type *type, const struct cim_value *v)
+static struct json_object *value(struct arena *arena, const struct cim_value_type *type,
+				 const struct cim_value *v)
 {
 	struct json_object *list;
 
@@ -78,8 +80,9 @@ static struct json_object *properties(struct arena *arena, const struct cim_inst
 	for (size_t i = 0; i < count; i++) {
 		int p = selection ? selection->properties[i] : (int)i;
 
-		json_object_object_add(o, instance->class->properties[p].name,
-				       value(arena, &instance->class->properties[p].value, &instance->values[p]));
+		json_object_object_add(
+			o, instance->class->properties[p].name,
+			value(arena, &instance->class->properties[p].value, &instance->values[p]));
 	}
 	return o;
 }
@@ -156,8 +159,9 @@ static struct json_object *describe(struct arena *arena, const char *name, const
 		const struct cim_label *l = &type->labels[i];
 
 		put_text(labels,
-			 l->low == l->high ? arena_printf(arena, "%lld", (long long)l->low)
-					   : arena_printf(arena, "%lld..%lld", (long long)l->low, (long long)l->high),
+			 l->low == l->high
+				 ? arena_printf(arena, "%lld", (long long)l->low)
+				 : arena_printf(arena, "%lld..%lld", (long long)l->low, (long long)l->high),
 			 l->text);
 	}
 	json_object_object_add(o, "values", labels);
@@ -168,14 +172,16 @@ static struct json_object *describe_method(struct arena *arena, const struct cim
 {
 	struct json_object *o = describe(arena, m->name, &m->result), *list = json_object_new_array();
 
-	json_object_object_add(o, "mayReturnJob", json_object_new_boolean(m->flags & CIM_METHOD_MAY_RETURN_JOB));
+	json_object_object_add(o, "mayReturnJob",
+			       json_object_new_boolean(m->flags & CIM_METHOD_MAY_RETURN_JOB));
 	for (size_t i = 0; i < m->parameter_count; i++) {
 		const struct cim_parameter *p = &m->parameters[i];
 		struct json_object *item = describe(arena, p->name, &p->value);
 
 		json_object_object_add(item, "in", json_object_new_boolean(p->flags & CIM_PARAMETER_IN));
 		json_object_object_add(item, "out", json_object_new_boolean(p->flags & CIM_PARAMETER_OUT));
-		json_object_object_add(item, "required", json_object_new_boolean(p->flags & CIM_PARAMETER_REQUIRED));
+		json_object_object_add(item, "required",
+				       json_object_new_boolean(p->flags & CIM_PARAMETER_REQUIRED));
 		json_object_array_add(list, item);
 	}
 	json_object_object_add(o, "parameters", list);
@@ -192,7 +198,8 @@ static struct json_object *class_head(struct arena *arena, const struct cim_clas
 	put_text(o, "superclass", class->superclass ? class->superclass->name : NULL);
 	put_text(o, "description", class->description);
 	json_object_object_add(o, "abstract", json_object_new_boolean(class->flags & CIM_CLASS_ABSTRACT));
-	json_object_object_add(o, "association", json_object_new_boolean(class->flags & CIM_CLASS_ASSOCIATION));
+	json_object_object_add(o, "association",
+			       json_object_new_boolean(class->flags & CIM_CLASS_ASSOCIATION));
 	return o;
 }
 
@@ -240,13 +247,14 @@ const char *json_result(struct arena *arena, const struct cim_class *class, cons
 	json_object_object_add(o, "returnValue", json_object_new_uint64(return_value));
 	for (size_t i = 0; i < out->method->parameter_count; i++)
 		if (out->method->parameters[i].flags & CIM_PARAMETER_OUT)
-			json_object_object_add(o, out->method->parameters[i].name,
-					       value(arena, &out->method->parameters[i].value, &out->values[i]));
+			json_object_object_add(
+				o, out->method->parameters[i].name,
+				value(arena, &out->method->parameters[i].value, &out->values[i]));
 	return finish(arena, o);
 }
 
-const char *json_problem(struct arena *arena, unsigned status, const char *title, const struct cim_error *error,
-			 const char *class_name, const char *method_name)
+const char *json_problem(struct arena *arena, unsigned status, const char *title,
+			 const struct cim_error *error, const char *class_name, const char *method_name)
 {
 	struct json_object *o = json_object_new_object(), *states;
 
@@ -256,10 +264,10 @@ const char *json_problem(struct arena *arena, unsigned status, const char *title
 	put_text(o, "detail", error->detail);
 	put_text(o, "field", error->field);
 	if (method_name && error->status != CIM_OK)
-		json_object_object_add(o, "returnValue",
-				       json_object_new_uint64(error->return_value
-								      ? error->return_value
-								      : cim_status_return_value(error->status)));
+		json_object_object_add(
+			o, "returnValue",
+			json_object_new_uint64(error->return_value ? error->return_value
+								   : cim_status_return_value(error->status)));
 	put_text(o, "className", class_name);
 	put_text(o, "methodName", method_name);
 	if (error->has_state) {
@@ -275,7 +283,7 @@ const char *json_problem(struct arena *arena, unsigned status, const char *title
 uint64_t json_instance_hash(struct arena *arena, const struct cim_instance *instance)
 {
 	struct json_object *o = json_object_new_object();
-	uint64_t hash = UINT64_C(0xcbf29ce484222325);	/* FNV-1a */
+	uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
 	const char *text;
 
 	for (size_t i = 0; i < instance->class->property_count; i++)
@@ -292,13 +300,13 @@ uint64_t json_instance_hash(struct arena *arena, const struct cim_instance *inst
 
 struct reader {
 	struct cim_context *context;
-	const char *path;		/* of the field being read */
+	const char *path; /* of the field being read */
 };
 
 static bool refuse(const struct reader *r, const char *expected)
 {
-	cim_error_set(&r->context->error, r->context->arena, CIM_ERR_INVALID_PARAMETER, r->path, "%s: %s expected",
-		      r->path, expected);
+	cim_error_set(&r->context->error, r->context->arena, CIM_ERR_INVALID_PARAMETER, r->path,
+		      "%s: %s expected", r->path, expected);
 	return false;
 }
 
@@ -357,7 +365,8 @@ static bool read_integer(const struct reader *r, const struct cim_value_type *ty
 		return range_error(r, type);
 	item->sint = negative ? -(int64_t)size : (int64_t)size;
 	if (item->sint < cim_type_minimum(type->type) || (size > cim_type_maximum(type->type) && !negative) ||
-	    (type->has_minimum && item->sint < type->minimum) || (type->has_maximum && item->sint > type->maximum))
+	    (type->has_minimum && item->sint < type->minimum) ||
+	    (type->has_maximum && item->sint > type->maximum))
 		return range_error(r, type);
 	return true;
 }
@@ -399,7 +408,9 @@ static bool read_datetime(const struct reader *r, const struct cim_value_type *t
 	for (size_t i = 0; i < 25; i++) {
 		char c = item->string[i];
 
-		if (i == 14 ? c != '.' : i == 21 ? !strchr("+-:", c) || !c : !isdigit((unsigned char)c) && c != '*')
+		if (i == 14   ? c != '.'
+		    : i == 21 ? !strchr("+-:", c) || !c
+			      : !isdigit((unsigned char)c) && c != '*')
 			return refuse(r, expected);
 	}
 	return true;
@@ -415,14 +426,17 @@ static bool read_embedded(const struct reader *r, const struct cim_value_type *t
 	struct reader inner = *r;
 
 	if (!json_object_is_type(o, json_type_object))
-		return refuse(r, arena_printf(r->context->arena, "an embedded instance of %s (an object)", type->target));
+		return refuse(r, arena_printf(r->context->arena, "an embedded instance of %s (an object)",
+					      type->target));
 	if (json_object_object_get_ex(o, "class", &member)) {
-		const struct cim_class *given =
-			json_object_is_type(member, json_type_string) ? cim_class_find(json_object_get_string(member)) : NULL;
+		const struct cim_class *given = json_object_is_type(member, json_type_string)
+							? cim_class_find(json_object_get_string(member))
+							: NULL;
 
 		inner.path = arena_printf(r->context->arena, "%s.class", r->path);
 		if (!given || !cim_class_is_a(given, class))
-			return refuse(&inner, arena_printf(r->context->arena, "%s or a subclass of it", type->target));
+			return refuse(&inner, arena_printf(r->context->arena, "%s or a subclass of it",
+							   type->target));
 		class = given;
 	}
 	if (class->flags & CIM_CLASS_ABSTRACT) {
@@ -447,7 +461,8 @@ static bool read_reference(const struct reader *r, const struct cim_value_type *
 	item->reference = uri_parse_reference(r->context, json_object_get_string(o), r->path);
 	if (!item->reference)
 		return false;
-	if (!cim_class_is_a(item->reference->class, target) && !cim_class_is_a(target, item->reference->class))
+	if (!cim_class_is_a(item->reference->class, target) &&
+	    !cim_class_is_a(target, item->reference->class))
 		return refuse(r, arena_printf(r->context->arena, "an instance of %s", type->target));
 	return true;
 }
@@ -511,7 +526,8 @@ static bool read_members(const struct reader *r, struct json_object *o, struct c
 		inner.path = r->path[0] ? arena_printf(r->context->arena, "%s.%s", r->path, name)
 					: arena_strdup(r->context->arena, name);
 		if (p < 0)
-			return refuse(&inner, arena_printf(r->context->arena, "a property of %s", out->class->name));
+			return refuse(&inner,
+				      arena_printf(r->context->arena, "a property of %s", out->class->name));
 		if (!read_value(&inner, &out->class->properties[p].value, member, &out->values[p]))
 			return false;
 	}
@@ -542,7 +558,9 @@ static struct json_object *parse(struct cim_context *context, const char *text, 
 	if (error != json_tokener_success || at < size) {
 		cim_error_set(&context->error, context->arena, CIM_ERR_INVALID_PARAMETER, "body",
 			      "The body is no JSON: %s at byte %zu",
-			      error == json_tokener_success ? "text after the end" : json_tokener_error_desc(error), at);
+			      error == json_tokener_success ? "text after the end"
+							    : json_tokener_error_desc(error),
+			      at);
 		json_object_put(o);
 		return NULL;
 	}
@@ -555,11 +573,12 @@ static struct json_object *parse(struct cim_context *context, const char *text, 
 	return o;
 }
 
-static bool read_parameters(struct cim_context *context, struct json_object *o, struct cim_arguments *arguments)
+static bool read_parameters(struct cim_context *context, struct json_object *o,
+			    struct cim_arguments *arguments)
 {
 	json_object_object_foreach(o, name, member)
 	{
-		struct reader r = { context, arena_strdup(context->arena, name) };
+		struct reader r = {context, arena_strdup(context->arena, name)};
 		int p = cim_parameter_find(arguments->method, name);
 
 		if (p < 0 || !(arguments->method->parameters[p].flags & CIM_PARAMETER_IN))
@@ -571,7 +590,8 @@ static bool read_parameters(struct cim_context *context, struct json_object *o, 
 	return true;
 }
 
-bool json_read_arguments(struct cim_context *context, const char *text, size_t size, struct cim_arguments *arguments)
+bool json_read_arguments(struct cim_context *context, const char *text, size_t size,
+			 struct cim_arguments *arguments)
 {
 	struct json_object *o = parse(context, text, size);
 	bool good = o && read_parameters(context, o, arguments);
@@ -580,10 +600,11 @@ bool json_read_arguments(struct cim_context *context, const char *text, size_t s
 	return good;
 }
 
-bool json_read_changes(struct cim_context *context, const char *text, size_t size, struct cim_instance *changes)
+bool json_read_changes(struct cim_context *context, const char *text, size_t size,
+		       struct cim_instance *changes)
 {
 	struct json_object *o = parse(context, text, size), *member;
-	struct reader r = { context, "properties" };
+	struct reader r = {context, "properties"};
 	bool good = false;
 
 	if (o && !json_object_object_get_ex(o, "properties", &member)) {

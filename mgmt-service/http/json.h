@@ -31,13 +31,15 @@ const char *json_classes(struct arena *arena);
 const char *json_class(struct arena *arena, const struct cim_class *class);
 const char *json_result(struct arena *arena, const struct cim_class *class, const struct cim_arguments *out,
 			uint32_t return_value);
-const char *json_problem(struct arena *arena, unsigned status, const char *title, const struct cim_error *error,
-			 const char *class_name, const char *method_name);
+const char *json_problem(struct arena *arena, unsigned status, const char *title,
+			 const struct cim_error *error, const char *class_name, const char *method_name);
 /* Of everything in the instance that does not change by itself. */
 uint64_t json_instance_hash(struct arena *arena, const struct cim_instance *instance);
 
 /* false with the context's error, which names the field. An empty body is an empty object. */
-bool json_read_arguments(struct cim_context *context, const char *text, size_t size, struct cim_arguments *arguments);
-bool json_read_changes(struct cim_context *context, const char *text, size_t size, struct cim_instance *changes);
+bool json_read_arguments(struct cim_context *context, const char *text, size_t size,
+			 struct cim_arguments *arguments);
+bool json_read_changes(struct cim_context *context, const char *text, size_t size,
+		       struct cim_instance *changes);
 
 #endif

@@ -23,7 +23,7 @@ struct exchange {
 	struct route route;
 	struct cim_context context;
 	const struct cim_class *class;
-	struct cim_instance *self;	/* of the addressed instance */
+	struct cim_instance *self; /* of the addressed instance */
 	const char *method_name;
 };
 
@@ -33,11 +33,11 @@ static const char *title_of(unsigned status)
 		unsigned status;
 		const char *title;
 	} titles[] = {
-		{ 400, "Bad Request" },          { 401, "Unauthorized" },      { 403, "Forbidden" },
-		{ 404, "Not Found" },            { 405, "Method Not Allowed" }, { 409, "Conflict" },
-		{ 412, "Precondition Failed" },  { 413, "Content Too Large" }, { 415, "Unsupported Media Type" },
-		{ 426, "Upgrade Required" },     { 428, "Precondition Required" }, { 500, "Internal Server Error" },
-		{ 501, "Not Implemented" },      { 503, "Service Unavailable" },
+		{400, "Bad Request"},         {401, "Unauthorized"},          {403, "Forbidden"},
+		{404, "Not Found"},           {405, "Method Not Allowed"},    {409, "Conflict"},
+		{412, "Precondition Failed"}, {413, "Content Too Large"},     {415, "Unsupported Media Type"},
+		{426, "Upgrade Required"},    {428, "Precondition Required"}, {500, "Internal Server Error"},
+		{501, "Not Implemented"},     {503, "Service Unavailable"},
 	};
 
 	for (size_t i = 0; i < sizeof(titles) / sizeof(titles[0]); i++)
@@ -65,9 +65,10 @@ static void set_body(struct response *response, unsigned status, const char *typ
 void resource_problem(struct arena *arena, struct response *response, unsigned status, const char *detail,
 		      const char *field)
 {
-	struct cim_error error = { .detail = detail, .field = field };
+	struct cim_error error = {.detail = detail, .field = field};
 
-	set_body(response, status, HTTP_PROBLEM, json_problem(arena, status, title_of(status), &error, NULL, NULL));
+	set_body(response, status, HTTP_PROBLEM,
+		 json_problem(arena, status, title_of(status), &error, NULL, NULL));
 }
 
 static void problem(struct exchange *x, unsigned status, const char *detail, const char *field)
@@ -145,7 +146,8 @@ static bool find_self(struct exchange *x)
 
 static const char *etag_of(struct exchange *x, const struct cim_instance *instance)
 {
-	return arena_printf(x->request->arena, "\"%016" PRIx64 "\"", json_instance_hash(x->request->arena, instance));
+	return arena_printf(x->request->arena, "\"%016" PRIx64 "\"",
+			    json_instance_hash(x->request->arena, instance));
 }
 
 /* A list of entity tags, or *. Weak tags never match: they promise nothing for a change. */
@@ -178,9 +180,10 @@ static bool read_selection(struct exchange *x, struct json_selection *selection,
 		const char *name = arena_strndup(x->request->arena, text, size);
 		int p = cim_property_find(x->class, name);
 
-		if (p < 0 || selection->count == sizeof(selection->properties) / sizeof(selection->properties[0])) {
-			cim_error_set(&x->context.error, x->context.arena, CIM_ERR_INVALID_PARAMETER, "$properties",
-				      "%s has no property \"%.64s\"", x->class->name, name);
+		if (p < 0 ||
+		    selection->count == sizeof(selection->properties) / sizeof(selection->properties[0])) {
+			cim_error_set(&x->context.error, x->context.arena, CIM_ERR_INVALID_PARAMETER,
+				      "$properties", "%s has no property \"%.64s\"", x->class->name, name);
 			return false;
 		}
 		selection->properties[selection->count++] = p;
@@ -206,7 +209,8 @@ static void answer_instance(struct exchange *x, unsigned status, const struct ci
 		x->response->status = 304;
 		return;
 	}
-	set_body(x->response, status, HTTP_JSON, json_instance(x->request->arena, instance, selected ? &selection : NULL));
+	set_body(x->response, status, HTTP_JSON,
+		 json_instance(x->request->arena, instance, selected ? &selection : NULL));
 }
 
 static int by_uri(const void *a, const void *b, void *arena)
@@ -228,14 +232,16 @@ static void keep_matching(struct cim_list *list, const struct cim_filter *filter
 
 static const char *option(struct exchange *x, const char *uri, const char *name, const char *text)
 {
-	return text ? arena_printf(x->request->arena, "%s&%s=%s", uri, name, uri_encode(x->request->arena, text)) : uri;
+	return text ? arena_printf(x->request->arena, "%s&%s=%s", uri, name,
+				   uri_encode(x->request->arena, text))
+		    : uri;
 }
 
 /* The same question, from after the last instance of this page on. */
 static const char *next_page(struct exchange *x, const char *after)
 {
-	static const char *const kept[] = { "$filter", "$properties", "$class", "AssocClass", "ResultClass", "Role",
-					    "ResultRole", "$max" };
+	static const char *const kept[] = {"$filter",     "$properties", "$class",     "AssocClass",
+					   "ResultClass", "Role",        "ResultRole", "$max"};
 	const char *uri = arena_printf(x->request->arena, "%s?$after=%s", x->request->raw_path,
 				       uri_encode(x->request->arena, after));
 
@@ -272,7 +278,8 @@ static void answer_list(struct exchange *x, struct cim_list *list)
 	if (count > max) {
 		count = max;
 		if (count)
-			next = next_page(x, uri_of(x->request->arena, cim_reference_of(list->items[first + count - 1])));
+			next = next_page(x, uri_of(x->request->arena,
+						   cim_reference_of(list->items[first + count - 1])));
 	}
 	set_body(x->response, 200, HTTP_JSON,
 		 json_collection(x->request->arena, list, first, count, selected ? &selection : NULL, next));
@@ -305,7 +312,7 @@ static bool walk_class(struct exchange *x, const char *name, const struct cim_cl
 
 static void do_walk(struct exchange *x)
 {
-	struct cim_walk walk = { .role = query(x, "Role"), .result_role = query(x, "ResultRole") };
+	struct cim_walk walk = {.role = query(x, "Role"), .result_role = query(x, "ResultRole")};
 	struct cim_list list;
 
 	if (!walk_class(x, "AssocClass", &walk.association) || !walk_class(x, "ResultClass", &walk.result)) {
@@ -314,7 +321,8 @@ static void do_walk(struct exchange *x)
 	}
 	cim_list_init(&list, x->request->arena);
 	cim_references(&x->context, x->self, &walk, x->route.operation == OPERATION_ASSOCIATORS, &list);
-	/* What comes out need not be of our class: names in filters are those of the result class, if one is given. */
+	/* What comes out need not be of our class: names in filters are those of the result class, if one is
+	 * given. */
 	if (walk.result)
 		x->class = walk.result;
 	else if (query(x, "$filter") || query(x, "$properties")) {
@@ -337,7 +345,8 @@ static void do_get(struct exchange *x)
 		const struct job *job = job_find(x->context.model, id);
 
 		if (job)
-			job_wait(x->context.model, id, job->record.changed_ms, job->record.state, (unsigned)wait);
+			job_wait(x->context.model, id, job->record.changed_ms, job->record.state,
+				 (unsigned)wait);
 		if (!find_self(x)) {
 			failed(x);
 			return;
@@ -411,8 +420,8 @@ static void do_invoke(struct exchange *x)
 	uint32_t result;
 
 	if (index < 0) {
-		cim_error_set(&x->context.error, x->context.arena, CIM_ERR_NOT_FOUND, NULL, "%s has no method %s",
-			      x->self->class->name, x->route.method_name);
+		cim_error_set(&x->context.error, x->context.arena, CIM_ERR_NOT_FOUND, NULL,
+			      "%s has no method %s", x->self->class->name, x->route.method_name);
 		failed(x);
 		return;
 	}
@@ -445,7 +454,8 @@ static struct vm *console_owner(struct exchange *x)
 
 	if (x->self->class == &cim_class_Msvm_SerialPortSettingData)
 		return instance_setting_owner(x->context.model,
-					      cim_get_string(x->self, Msvm_SerialPortSettingData_InstanceID), &kind);
+					      cim_get_string(x->self, Msvm_SerialPortSettingData_InstanceID),
+					      &kind);
 	cim_error_set(&x->context.error, x->context.arena, CIM_ERR_NOT_FOUND, NULL,
 		      "Only a serial port has a console");
 	return NULL;
@@ -483,7 +493,8 @@ static void do_console(struct exchange *x)
 	}
 	if (!vm->worker) {
 		cim_error_set(&x->context.error, x->context.arena, CIM_ERR_INVALID_STATE, NULL,
-			      "%s is off; its console is there while it runs (console/log shows what it wrote last)",
+			      "%s is off; its console is there while it runs (console/log shows what it "
+			      "wrote last)",
 			      vm->record.element_name);
 		failed(x);
 		return;
@@ -535,8 +546,9 @@ static void dispatch(struct exchange *x)
 
 void resource_handle(struct model *model, const struct request *request, struct response *response)
 {
-	struct exchange x = { .request = request, .response = response,
-			      .context = { .arena = request->arena, .model = model } };
+	struct exchange x = {.request = request,
+			     .response = response,
+			     .context = {.arena = request->arena, .model = model}};
 
 	router_match(request->arena, request->method, request->raw_path, &x.route);
 	switch (x.route.operation) {

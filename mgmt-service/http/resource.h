@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One request against the object layer: decode, act, encode. Knows HTTP's words (status, headers) but no library of it.
+ * One request against the object layer: decode, act, encode. Knows HTTP's words (status, headers) but no
+ * library of it.
  */
 #ifndef HTTP_RESOURCE_H
 #define HTTP_RESOURCE_H
@@ -11,10 +12,10 @@
 #include "cim/arena.h"
 #include "vmms/model.h"
 
-#define HTTP_BODY_MAX      (1024 * 1024)
-#define HTTP_HEADERS_MAX   6
-#define HTTP_WAIT_MAX      60	/* seconds of ?wait= */
-#define HTTP_PAGE_MAX      1000
+#define HTTP_BODY_MAX    (1024 * 1024)
+#define HTTP_HEADERS_MAX 6
+#define HTTP_WAIT_MAX    60 /* seconds of ?wait= */
+#define HTTP_PAGE_MAX    1000
 
 #define HTTP_JSON    "application/json"
 #define HTTP_PROBLEM "application/problem+json"
@@ -33,8 +34,8 @@ struct request {
 
 struct response {
 	unsigned status;
-	const char *content_type;	/* NULL: no body */
-	const char *body;		/* in the arena, or static */
+	const char *content_type; /* NULL: no body */
+	const char *body;         /* in the arena, or static */
 	size_t body_size;
 	struct {
 		const char *name, *value;

@@ -13,18 +13,18 @@ static const struct row {
 	const char *parts[PARTS_MAX];
 	enum operation operation;
 } rows[] = {
-	{ "GET", { "openapi.json" }, OPERATION_OPENAPI },
-	{ "GET", { "classes" }, OPERATION_CLASSES },
-	{ "GET", { "classes", "{c}" }, OPERATION_CLASS },
-	{ "GET", { "classes", "{c}", "instances" }, OPERATION_LIST },
-	{ "GET", { "classes", "{c}", "instances", "{k}" }, OPERATION_GET },
-	{ "PATCH", { "classes", "{c}", "instances", "{k}" }, OPERATION_PATCH },
-	{ "DELETE", { "classes", "{c}", "instances", "{k}" }, OPERATION_DELETE },
-	{ "GET", { "classes", "{c}", "instances", "{k}", "associators" }, OPERATION_ASSOCIATORS },
-	{ "GET", { "classes", "{c}", "instances", "{k}", "references" }, OPERATION_REFERENCES },
-	{ "POST", { "classes", "{c}", "instances", "{k}", "methods", "{m}" }, OPERATION_INVOKE },
-	{ "GET", { "classes", "{c}", "instances", "{k}", "console" }, OPERATION_CONSOLE },
-	{ "GET", { "classes", "{c}", "instances", "{k}", "console", "log" }, OPERATION_CONSOLE_LOG },
+	{"GET", {"openapi.json"}, OPERATION_OPENAPI},
+	{"GET", {"classes"}, OPERATION_CLASSES},
+	{"GET", {"classes", "{c}"}, OPERATION_CLASS},
+	{"GET", {"classes", "{c}", "instances"}, OPERATION_LIST},
+	{"GET", {"classes", "{c}", "instances", "{k}"}, OPERATION_GET},
+	{"PATCH", {"classes", "{c}", "instances", "{k}"}, OPERATION_PATCH},
+	{"DELETE", {"classes", "{c}", "instances", "{k}"}, OPERATION_DELETE},
+	{"GET", {"classes", "{c}", "instances", "{k}", "associators"}, OPERATION_ASSOCIATORS},
+	{"GET", {"classes", "{c}", "instances", "{k}", "references"}, OPERATION_REFERENCES},
+	{"POST", {"classes", "{c}", "instances", "{k}", "methods", "{m}"}, OPERATION_INVOKE},
+	{"GET", {"classes", "{c}", "instances", "{k}", "console"}, OPERATION_CONSOLE},
+	{"GET", {"classes", "{c}", "instances", "{k}", "console", "log"}, OPERATION_CONSOLE_LOG},
 };
 
 static size_t split(struct arena *arena, const char *path, char *parts[PARTS_MAX])
@@ -65,10 +65,10 @@ void router_match(struct arena *arena, const char *method, const char *raw_path,
 	char *parts[PARTS_MAX];
 	size_t count;
 
-	*route = (struct route){ .operation = OPERATION_NONE };
+	*route = (struct route){.operation = OPERATION_NONE};
 	count = path ? split(arena, path, parts) : 0;
 	for (size_t i = 0; count && i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct route match = { 0 };
+		struct route match = {0};
 
 		if (!row_matches(&rows[i], parts, count, &match))
 			continue;

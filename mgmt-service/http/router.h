@@ -6,8 +6,8 @@
 #include "cim/arena.h"
 
 enum operation {
-	OPERATION_NONE,			/* no such path */
-	OPERATION_WRONG_METHOD,		/* the path exists, with other methods: see allow */
+	OPERATION_NONE,         /* no such path */
+	OPERATION_WRONG_METHOD, /* the path exists, with other methods: see allow */
 	OPERATION_OPENAPI,
 	OPERATION_CLASSES,
 	OPERATION_CLASS,
@@ -24,10 +24,10 @@ enum operation {
 
 struct route {
 	enum operation operation;
-	char *class_name;		/* still encoded, as all parts; class and method names need no escapes */
+	char *class_name; /* still encoded, as all parts; class and method names need no escapes */
 	char *key;
 	char *method_name;
-	const char *allow;		/* value of the Allow header */
+	const char *allow; /* value of the Allow header */
 };
 
 void router_match(struct arena *arena, const char *method, const char *raw_path, struct route *route);

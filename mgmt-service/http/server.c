@@ -17,12 +17,12 @@
 #include "http/uri.h"
 #include "vmms/worker.h"
 
-#define CONNECTIONS_MAX      128
-#define CONNECTIONS_PER_IP   96
-#define IDLE_SECONDS         90	/* above the longest ?wait= */
-#define CONNECTION_MEMORY    (32 * 1024)	/* request line and headers: more is answered 431 */
-#define THREAD_STACK         (512 * 1024)
-#define BODY_STEP            4096
+#define CONNECTIONS_MAX    128
+#define CONNECTIONS_PER_IP 96
+#define IDLE_SECONDS       90          /* above the longest ?wait= */
+#define CONNECTION_MEMORY  (32 * 1024) /* request line and headers: more is answered 431 */
+#define THREAD_STACK       (512 * 1024)
+#define BODY_STEP          4096
 
 struct server {
 	struct model *model;
@@ -38,7 +38,7 @@ struct incoming {
 	struct MHD_Connection *connection;
 	char *body;
 	size_t size, room;
-	bool refused;			/* answered already, or about to be, without its body */
+	bool refused; /* answered already, or about to be, without its body */
 };
 
 struct wanted {
@@ -47,7 +47,8 @@ struct wanted {
 	const char *value;
 };
 
-static enum MHD_Result match_query(void *context, enum MHD_ValueKind kind, const char *raw_name, const char *raw_value)
+static enum MHD_Result match_query(void *context, enum MHD_ValueKind kind, const char *raw_name,
+				   const char *raw_value)
 {
 	struct wanted *wanted = context;
 	const char *name = uri_decode(&wanted->in->arena, raw_name, strlen(raw_name));
@@ -63,7 +64,7 @@ static enum MHD_Result match_query(void *context, enum MHD_ValueKind kind, const
 /* Many clients encode the '$' of a name, so names are decoded as well as values. */
 static const char *query_value(void *context, const char *name)
 {
-	struct wanted wanted = { .in = context, .name = name };
+	struct wanted wanted = {.in = context, .name = name};
 
 	MHD_get_connection_values(wanted.in->connection, MHD_GET_ARGUMENT_KIND, match_query, &wanted);
 	return wanted.value;
@@ -107,7 +108,8 @@ static void upgrade(void *context, struct MHD_Connection *connection, void *requ
 
 	if (u)
 		u->handle = handle;
-	if (!u || console_bridge(target->server->consoles, client, target->worker_fd, early, early_size, console_done, u)) {
+	if (!u || console_bridge(target->server->consoles, client, target->worker_fd, early, early_size,
+				 console_done, u)) {
 		close(target->worker_fd);
 		free(u);
 		MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
@@ -115,7 +117,8 @@ static void upgrade(void *context, struct MHD_Connection *connection, void *requ
 	free(target);
 }
 
-static struct MHD_Response *console_response(struct incoming *in, const char *vm_id, struct response *response)
+static struct MHD_Response *console_response(struct incoming *in, const char *vm_id,
+					     struct response *response)
 {
 	struct console_target *target = calloc(1, sizeof(*target));
 	struct MHD_Response *r;
@@ -149,7 +152,8 @@ static enum MHD_Result send_response(struct incoming *in, struct response *respo
 		r = console_response(in, response->upgrade_console, response);
 	if (!r)
 		r = MHD_create_response_from_buffer(response->body_size, (void *)(uintptr_t)response->body,
-						    response->body == NULL ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_COPY);
+						    response->body == NULL ? MHD_RESPMEM_PERSISTENT
+									   : MHD_RESPMEM_MUST_COPY);
 	if (!r)
 		return MHD_NO;
 	if (response->content_type)
@@ -167,7 +171,7 @@ static enum MHD_Result send_response(struct incoming *in, struct response *respo
 static enum MHD_Result refuse(struct incoming *in, unsigned status, const char *detail, const char *method,
 			      const char *path)
 {
-	struct response response = { 0 };
+	struct response response = {0};
 
 	in->refused = true;
 	resource_problem(&in->arena, &response, status, detail, NULL);
@@ -190,7 +194,9 @@ static enum MHD_Result begin(struct server *server, struct MHD_Connection *conne
 	in->connection = connection;
 	*request = in;
 	if (!auth_check(server->auth, header_value(in, "Authorization")))
-		return refuse(in, 401, "A bearer token is required: Authorization: Bearer TOKEN, from the service's token file",
+		return refuse(in, 401,
+			      "A bearer token is required: Authorization: Bearer TOKEN, from the service's "
+			      "token file",
 			      method, path);
 	length = header_value(in, "Content-Length");
 	if (length && strtoull(length, NULL, 10) > HTTP_BODY_MAX)
@@ -222,12 +228,13 @@ static void take_body(struct incoming *in, const char *bytes, size_t size)
 	in->size += size;
 }
 
-static enum MHD_Result handle(void *context, struct MHD_Connection *connection, const char *path, const char *method,
-			      const char *version, const char *bytes, size_t *size, void **request)
+static enum MHD_Result handle(void *context, struct MHD_Connection *connection, const char *path,
+			      const char *method, const char *version, const char *bytes, size_t *size,
+			      void **request)
 {
 	struct server *server = context;
 	struct incoming *in = *request;
-	struct response response = { 0 };
+	struct response response = {0};
 	struct request r;
 
 	if (!in)
@@ -240,8 +247,14 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
 	}
 	if (in->refused)
 		return refuse(in, 413, "The body is larger than 1 MiB", method, path);
-	r = (struct request){ .arena = &in->arena, .method = method, .raw_path = path, .query = query_value,
-			      .header = header_value, .context = in, .body = in->body, .body_size = in->size };
+	r = (struct request){.arena = &in->arena,
+			     .method = method,
+			     .raw_path = path,
+			     .query = query_value,
+			     .header = header_value,
+			     .context = in,
+			     .body = in->body,
+			     .body_size = in->size};
 	resource_handle(server->model, &r, &response);
 	return send_response(in, &response, method, path);
 }
@@ -259,7 +272,8 @@ static void completed(void *context, struct MHD_Connection *connection, void **r
 	*request = NULL;
 }
 
-static void library_log(void *context, const char *format, va_list arguments) __attribute__((format(printf, 2, 0)));
+static void library_log(void *context, const char *format, va_list arguments)
+	__attribute__((format(printf, 2, 0)));
 static void library_log(void *context, const char *format, va_list arguments)
 {
 	char line[512];
@@ -270,7 +284,7 @@ static void library_log(void *context, const char *format, va_list arguments)
 
 static int listen_on(const struct config *config, unsigned *port, char *reason, unsigned reason_size)
 {
-	struct sockaddr_storage at = { 0 };
+	struct sockaddr_storage at = {0};
 	struct sockaddr_in *v4 = (struct sockaddr_in *)&at;
 	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&at;
 	socklen_t size;
@@ -288,8 +302,10 @@ static int listen_on(const struct config *config, unsigned *port, char *reason, 
 	}
 	fd = socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
-	    bind(fd, (struct sockaddr *)&at, size) || listen(fd, 64) || getsockname(fd, (struct sockaddr *)&at, &size)) {
-		snprintf(reason, reason_size, "%s port %u: %s", config->address, config->port, strerror(errno));
+	    bind(fd, (struct sockaddr *)&at, size) || listen(fd, 64) ||
+	    getsockname(fd, (struct sockaddr *)&at, &size)) {
+		snprintf(reason, reason_size, "%s port %u: %s", config->address, config->port,
+			 strerror(errno));
 		if (fd >= 0)
 			close(fd);
 		return -1;
@@ -315,14 +331,15 @@ struct server *server_start(struct model *model, const struct auth *auth, unsign
 	server->consoles = console_set_create();
 	if (server->consoles)
 		server->daemon = MHD_start_daemon(
-			MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL | MHD_ALLOW_UPGRADE |
-				MHD_USE_ERROR_LOG,
+			MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL |
+				MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG,
 			0, NULL, NULL, handle, server, MHD_OPTION_EXTERNAL_LOGGER, library_log, NULL,
 			MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
-			MHD_OPTION_PER_IP_CONNECTION_LIMIT, CONNECTIONS_PER_IP, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
-			MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_THREAD_STACK_SIZE,
-			(size_t)THREAD_STACK, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_NOTIFY_COMPLETED,
-			completed, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+			MHD_OPTION_PER_IP_CONNECTION_LIMIT, CONNECTIONS_PER_IP, MHD_OPTION_CONNECTION_TIMEOUT,
+			IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+			MHD_OPTION_THREAD_STACK_SIZE, (size_t)THREAD_STACK, MHD_OPTION_UNESCAPE_CALLBACK,
+			keep_escapes, NULL, MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
+			MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 	if (!server->daemon) {
 		snprintf(reason, reason_size, "the HTTP server does not start");
 		console_set_destroy(server->consoles);
@@ -343,7 +360,8 @@ void server_stop(struct server *server)
 	server->model->stopping = true;
 	pthread_cond_broadcast(&server->model->changed);
 	model_unlock(server->model);
-	/* A request may just be turning into a console: the set stays until the last connection thread has ended. */
+	/* A request may just be turning into a console: the set stays until the last connection thread has
+	 * ended. */
 	console_set_close(server->consoles);
 	MHD_stop_daemon(server->daemon);
 	console_set_destroy(server->consoles);

@@ -37,8 +37,8 @@ static bool is_utf8(const unsigned char *s)
 
 		if (more == 4)
 			return false;
-		if ((first == 0xe0 && *s < 0xa0) || (first == 0xed && *s > 0x9f) || (first == 0xf0 && *s < 0x90) ||
-		    (first == 0xf4 && *s > 0x8f))
+		if ((first == 0xe0 && *s < 0xa0) || (first == 0xed && *s > 0x9f) ||
+		    (first == 0xf0 && *s < 0x90) || (first == 0xf4 && *s > 0x8f))
 			return false;
 		for (; more; more--, s++)
 			if ((*s & 0xc0) != 0x80)
@@ -89,7 +89,7 @@ char *uri_encode(struct arena *arena, const char *text)
 
 const char *uri_below_base(const char *raw_path)
 {
-	static const char *const bases[] = { URI_BASE, URI_ALIAS };
+	static const char *const bases[] = {URI_BASE, URI_ALIAS};
 
 	for (size_t i = 0; i < sizeof(bases) / sizeof(bases[0]); i++) {
 		size_t size = strlen(bases[i]);
@@ -106,9 +106,11 @@ char *uri_of(struct arena *arena, const struct cim_reference *reference)
 	char *uri = arena_printf(arena, URI_BASE "/classes/%s/instances/", reference->class->name);
 
 	for (size_t i = 0; i < reference->key_count; i++) {
-		const struct cim_property *p = &reference->class->properties[cim_class_key(reference->class, i)];
-		const char *value = p->value.type == CIM_TYPE_REFERENCE ? uri_of(arena, reference->keys[i].reference)
-									: reference->keys[i].string;
+		const struct cim_property *p =
+			&reference->class->properties[cim_class_key(reference->class, i)];
+		const char *value = p->value.type == CIM_TYPE_REFERENCE
+					    ? uri_of(arena, reference->keys[i].reference)
+					    : reference->keys[i].string;
 
 		value = uri_encode(arena, value);
 		if (reference->key_count == 1)
@@ -121,12 +123,13 @@ char *uri_of(struct arena *arena, const struct cim_reference *reference)
 
 static void no_instance(struct cim_context *context, const struct cim_class *class)
 {
-	cim_error_set(&context->error, context->arena, CIM_ERR_NOT_FOUND, NULL, "There is no such instance of %s",
-		      class->name);
+	cim_error_set(&context->error, context->arena, CIM_ERR_NOT_FOUND, NULL,
+		      "There is no such instance of %s", class->name);
 }
 
 /* The last key alone, where it names exactly one instance. */
-static struct cim_reference *by_last_key(struct cim_context *context, const struct cim_class *class, const char *value)
+static struct cim_reference *by_last_key(struct cim_context *context, const struct cim_class *class,
+					 const char *value)
 {
 	struct cim_reference *found = NULL;
 	struct cim_list list;
@@ -136,7 +139,9 @@ static struct cim_reference *by_last_key(struct cim_context *context, const stru
 	for (size_t i = 0; i < list.count; i++) {
 		struct cim_reference *reference = cim_reference_of(list.items[i]);
 		size_t last = reference->key_count - 1;
-		enum cim_type type = list.items[i]->class->properties[cim_class_key(list.items[i]->class, last)].value.type;
+		enum cim_type type = list.items[i]
+					     ->class->properties[cim_class_key(list.items[i]->class, last)]
+					     .value.type;
 
 		if (type == CIM_TYPE_REFERENCE || strcasecmp(reference->keys[last].string, value) != 0)
 			continue;
@@ -162,7 +167,8 @@ static int key_by_name(const struct cim_class *class, const char *name, size_t s
 	return -1;
 }
 
-static bool set_key(struct cim_context *context, struct cim_reference *reference, size_t n, const char *raw, size_t size)
+static bool set_key(struct cim_context *context, struct cim_reference *reference, size_t n, const char *raw,
+		    size_t size)
 {
 	const struct cim_property *p = &reference->class->properties[cim_class_key(reference->class, n)];
 	char *value = uri_decode(context->arena, raw, size);
@@ -179,7 +185,8 @@ static bool set_key(struct cim_context *context, struct cim_reference *reference
 	return reference->keys[n].reference != NULL;
 }
 
-struct cim_reference *uri_parse_key(struct cim_context *context, const struct cim_class *class, const char *raw)
+struct cim_reference *uri_parse_key(struct cim_context *context, const struct cim_class *class,
+				    const char *raw)
 {
 	struct cim_reference *reference = arena_alloc(context->arena, sizeof(*reference));
 	size_t count = class->key_count;
@@ -232,7 +239,8 @@ struct cim_reference *uri_parse_reference(struct cim_context *context, const cha
 		goto malformed;
 	rest += sizeof(classes) - 1;
 	slash = strchr(rest, '/');
-	if (!slash || strncmp(slash, instances, sizeof(instances) - 1) != 0 || strchr(slash + sizeof(instances) - 1, '/'))
+	if (!slash || strncmp(slash, instances, sizeof(instances) - 1) != 0 ||
+	    strchr(slash + sizeof(instances) - 1, '/'))
 		goto malformed;
 	class = cim_class_find(arena_strndup(context->arena, rest, (size_t)(slash - rest)));
 	if (!class) {
@@ -240,7 +248,8 @@ struct cim_reference *uri_parse_reference(struct cim_context *context, const cha
 			      "%s refers to an unknown class", field);
 		return NULL;
 	}
-	/* References inside a reference exist only in association keys: one level deep, bounded by the text's length. */
+	/* References inside a reference exist only in association keys: one level deep, bounded by the text's
+	 * length. */
 	return uri_parse_key(context, class, slash + sizeof(instances) - 1);
 malformed:
 	cim_error_set(&context->error, context->arena, CIM_ERR_INVALID_PARAMETER, field,

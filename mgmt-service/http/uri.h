@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Addresses of instances. One key: its value; several: k1=v1,k2=v2 in schema order; each part percent-encoded. */
+/* Addresses of instances. One key: its value; several: k1=v1,k2=v2 in schema order; each part
+ * percent-encoded. */
 #ifndef HTTP_URI_H
 #define HTTP_URI_H
 
@@ -19,8 +20,10 @@ const char *uri_below_base(const char *raw_path);
 /* Always under URI_BASE, canonical key. */
 char *uri_of(struct arena *arena, const struct cim_reference *reference);
 /* The key as it stands in a path, still encoded. NULL with the context's error when it names nothing. */
-struct cim_reference *uri_parse_key(struct cim_context *context, const struct cim_class *class, const char *raw);
-/* A reference as clients write it: path under either base. NULL with the context's error, `field` at fault. */
+struct cim_reference *uri_parse_key(struct cim_context *context, const struct cim_class *class,
+				    const char *raw);
+/* A reference as clients write it: path under either base. NULL with the context's error, `field` at fault.
+ */
 struct cim_reference *uri_parse_reference(struct cim_context *context, const char *text, const char *field);
 
 #endif

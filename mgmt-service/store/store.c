@@ -28,31 +28,39 @@ enum statement {
 };
 
 static const char *const statement_texts[STATEMENT_COUNT] = {
-	[VM_INSERT] = "INSERT INTO vm (id, element_name, notes, created_ms, config_changed_ms, state, state_changed_ms,"
-		      " requested_state, failed, status_text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-	[VM_UPDATE] = "UPDATE vm SET element_name = ?2, notes = ?3, created_ms = ?4, config_changed_ms = ?5, state = ?6,"
-		      " state_changed_ms = ?7, requested_state = ?8, failed = ?9, status_text = ?10 WHERE id = ?1",
+	[VM_INSERT] =
+		"INSERT INTO vm (id, element_name, notes, created_ms, config_changed_ms, state, "
+		"state_changed_ms,"
+		" requested_state, failed, status_text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+	[VM_UPDATE] =
+		"UPDATE vm SET element_name = ?2, notes = ?3, created_ms = ?4, config_changed_ms = ?5, state "
+		"= ?6,"
+		" state_changed_ms = ?7, requested_state = ?8, failed = ?9, status_text = ?10 WHERE id = ?1",
 	[VM_DELETE] = "DELETE FROM vm WHERE id = ?1",
-	[VM_SELECT] = "SELECT vm.id, element_name, notes, created_ms, config_changed_ms, state, state_changed_ms,"
-		      " requested_state, failed, status_text, p.count, m.startup_mib, d.kernel_path, d.initrd_path,"
-		      " d.command_line FROM vm JOIN vm_processor p ON p.vm_id = vm.id"
-		      " JOIN vm_memory m ON m.vm_id = vm.id LEFT JOIN vm_linux_kernel_direct d ON d.vm_id = vm.id"
-		      " ORDER BY created_ms, vm.id",
+	[VM_SELECT] =
+		"SELECT vm.id, element_name, notes, created_ms, config_changed_ms, state, state_changed_ms,"
+		" requested_state, failed, status_text, p.count, m.startup_mib, d.kernel_path, d.initrd_path,"
+		" d.command_line FROM vm JOIN vm_processor p ON p.vm_id = vm.id"
+		" JOIN vm_memory m ON m.vm_id = vm.id LEFT JOIN vm_linux_kernel_direct d ON d.vm_id = vm.id"
+		" ORDER BY created_ms, vm.id",
 	[PROCESSOR_PUT] = "INSERT INTO vm_processor (vm_id, count) VALUES (?1, ?2)"
 			  " ON CONFLICT (vm_id) DO UPDATE SET count = ?2",
 	[MEMORY_PUT] = "INSERT INTO vm_memory (vm_id, startup_mib) VALUES (?1, ?2)"
 		       " ON CONFLICT (vm_id) DO UPDATE SET startup_mib = ?2",
 	[DIRECT_PUT] = "INSERT INTO vm_linux_kernel_direct (vm_id, kernel_path, initrd_path, command_line)"
-		       " VALUES (?1, ?2, ?3, ?4) ON CONFLICT (vm_id) DO UPDATE SET kernel_path = ?2, initrd_path = ?3,"
+		       " VALUES (?1, ?2, ?3, ?4) ON CONFLICT (vm_id) DO UPDATE SET kernel_path = ?2, "
+		       "initrd_path = ?3,"
 		       " command_line = ?4",
 	[DIRECT_DELETE] = "DELETE FROM vm_linux_kernel_direct WHERE vm_id = ?1",
-	[JOB_INSERT] = "INSERT INTO job (id, vm_id, type, state, submitted_ms, started_ms, changed_ms, error_code,"
-		       " error_text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+	[JOB_INSERT] =
+		"INSERT INTO job (id, vm_id, type, state, submitted_ms, started_ms, changed_ms, error_code,"
+		" error_text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
 	[JOB_UPDATE] = "UPDATE job SET vm_id = ?2, type = ?3, state = ?4, submitted_ms = ?5, started_ms = ?6,"
 		       " changed_ms = ?7, error_code = ?8, error_text = ?9 WHERE id = ?1",
 	[JOB_DELETE] = "DELETE FROM job WHERE id = ?1",
-	[JOB_SELECT] = "SELECT id, vm_id, type, state, submitted_ms, started_ms, changed_ms, error_code, error_text"
-		       " FROM job ORDER BY submitted_ms, id",
+	[JOB_SELECT] =
+		"SELECT id, vm_id, type, state, submitted_ms, started_ms, changed_ms, error_code, error_text"
+		" FROM job ORDER BY submitted_ms, id",
 };
 
 struct store {
@@ -96,7 +104,8 @@ static int migrate(struct store *store, char *reason, unsigned reason_size)
 	while (store_migrations[known])
 		known++;
 	if (version < 0 || version > known) {
-		snprintf(reason, reason_size, "schema version %d; this program knows up to %d", version, known);
+		snprintf(reason, reason_size, "schema version %d; this program knows up to %d", version,
+			 known);
 		return -1;
 	}
 	for (; version < known; version++) {
@@ -104,8 +113,8 @@ static int migrate(struct store *store, char *reason, unsigned reason_size)
 
 		/* A pragma takes no bound parameter; the number is ours. */
 		snprintf(set_version, sizeof(set_version), "PRAGMA user_version = %d", version + 1);
-		if (run(store, "BEGIN IMMEDIATE") || run(store, store_migrations[version]) || run(store, set_version) ||
-		    run(store, "COMMIT")) {
+		if (run(store, "BEGIN IMMEDIATE") || run(store, store_migrations[version]) ||
+		    run(store, set_version) || run(store, "COMMIT")) {
 			snprintf(reason, reason_size, "migration %d: %s", version + 1, store_error(store));
 			run(store, "ROLLBACK");
 			return -1;
@@ -137,7 +146,8 @@ struct store *store_open(const char *path, char *reason, unsigned reason_size)
 		return NULL;
 	}
 	close(fd);
-	if (sqlite3_open_v2(path, &store->database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, NULL) != SQLITE_OK) {
+	if (sqlite3_open_v2(path, &store->database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, NULL) !=
+	    SQLITE_OK) {
 		snprintf(reason, reason_size, "%s: %s", path, store_error(store));
 		goto failed;
 	}
@@ -356,7 +366,8 @@ int store_job_delete(struct store *store, const char *id)
 	return finish(store->statements[JOB_DELETE]);
 }
 
-int store_job_each(struct store *store, int (*visit)(void *context, const struct store_job *job), void *context)
+int store_job_each(struct store *store, int (*visit)(void *context, const struct store_job *job),
+		   void *context)
 {
 	sqlite3_stmt *statement = store->statements[JOB_SELECT];
 	struct store_job job;

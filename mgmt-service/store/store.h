@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What survives: virtual machines, settings, jobs, in one SQLite file (WAL, foreign keys on, one writer). Each change
- * is one transaction that is on disk when the call returns. The only user of SQLite.
+ * What survives: virtual machines, settings, jobs, in one SQLite file (WAL, foreign keys on, one writer).
+ * Each change is one transaction that is on disk when the call returns. The only user of SQLite.
  *
  * Calls return 0, or -1 with the reason in store_error(). Not thread-safe: the caller holds the model's lock.
  */
@@ -11,12 +11,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define STORE_ID_SIZE    37	/* GUID text, upper case, no braces, with its end */
-#define STORE_NAME_MAX   255
-#define STORE_NOTES_MAX  4095
-#define STORE_PATH_MAX   4095
+#define STORE_ID_SIZE     37 /* GUID text, upper case, no braces, with its end */
+#define STORE_NAME_MAX    255
+#define STORE_NOTES_MAX   4095
+#define STORE_PATH_MAX    4095
 #define STORE_CMDLINE_MAX 2047
-#define STORE_STATUS_MAX 511
+#define STORE_STATUS_MAX  511
 
 struct store;
 
@@ -66,7 +66,8 @@ int store_vm_each(struct store *store, int (*visit)(void *context, const struct 
 int store_job_insert(struct store *store, const struct store_job *job);
 int store_job_update(struct store *store, const struct store_job *job);
 int store_job_delete(struct store *store, const char *id);
-int store_job_each(struct store *store, int (*visit)(void *context, const struct store_job *job), void *context);
+int store_job_each(struct store *store, int (*visit)(void *context, const struct store_job *job),
+		   void *context);
 
 /* Both or neither: a job and what it asks of its machine. */
 int store_begin(struct store *store);

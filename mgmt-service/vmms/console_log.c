@@ -50,5 +50,5 @@ size_t console_log_read(const struct console_log *log, char *out)
 void console_log_clear(struct console_log *log)
 {
 	free(log->bytes);
-	*log = (struct console_log){ 0 };
+	*log = (struct console_log){0};
 }

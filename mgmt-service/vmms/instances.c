@@ -10,18 +10,18 @@
 
 #define SYSTEM_CLASS "Msvm_ComputerSystem"
 #define OK_TEXT      "Operating normally"
-#define VM_VERSION   "1.0"	/* of the configuration that a machine is made with */
+#define VM_VERSION   "1.0" /* of the configuration that a machine is made with */
 
 struct cim_reference *instance_system_reference(struct arena *arena, const char *name)
 {
-	const char *keys[] = { SYSTEM_CLASS, name };
+	const char *keys[] = {SYSTEM_CLASS, name};
 
 	return cim_reference_make(arena, &cim_class_Msvm_ComputerSystem, 2, keys);
 }
 
 struct cim_reference *instance_job_reference(struct arena *arena, const struct job *job)
 {
-	const char *keys[] = { job->record.id };
+	const char *keys[] = {job->record.id};
 
 	return cim_reference_make(arena, &cim_class_Msvm_ConcreteJob, 1, keys);
 }
@@ -33,7 +33,7 @@ static const char *setting_id(struct arena *arena, const char *vm_id, const char
 
 struct cim_reference *instance_vssd_reference(struct arena *arena, const char *vm_id)
 {
-	const char *keys[] = { setting_id(arena, vm_id, NULL) };
+	const char *keys[] = {setting_id(arena, vm_id, NULL)};
 
 	return cim_reference_make(arena, &cim_class_Msvm_VirtualSystemSettingData, 1, keys);
 }
@@ -46,7 +46,7 @@ static const char *status_text(const struct vm *vm)
 static struct cim_instance *instance_host(struct cim_context *context)
 {
 	struct cim_instance *i = cim_instance_create(context->arena, &cim_class_Msvm_ComputerSystem);
-	const uint16_t ok[] = { 2 };
+	const uint16_t ok[] = {2};
 	struct timespec up;
 
 	clock_gettime(CLOCK_BOOTTIME, &up);
@@ -56,17 +56,18 @@ static struct cim_instance *instance_host(struct cim_context *context)
 	cim_set_string(i, Msvm_ComputerSystem_Caption, "Hosting Computer System");
 	cim_set_string(i, Msvm_ComputerSystem_Description, "Microsoft Hosting Computer System");
 	cim_set_uints(i, Msvm_ComputerSystem_OperationalStatus, ok, 1);
-	cim_set_strings(i, Msvm_ComputerSystem_StatusDescriptions, (const char *[]){ OK_TEXT }, 1);
+	cim_set_strings(i, Msvm_ComputerSystem_StatusDescriptions, (const char *[]){OK_TEXT}, 1);
 	cim_set_uint(i, Msvm_ComputerSystem_RequestedState, VM_REQUEST_NONE);
 	cim_set_uint(i, Msvm_ComputerSystem_OnTimeInMilliseconds,
 		     (uint64_t)up.tv_sec * 1000 + (uint64_t)up.tv_nsec / 1000000);
 	return i;
 }
 
-static void set_health(struct cim_instance *i, const struct vm *vm, int operational, int descriptions, int health)
+static void set_health(struct cim_instance *i, const struct vm *vm, int operational, int descriptions,
+		       int health)
 {
-	const uint16_t status[] = { vm->record.failed ? 3 : 2 };
-	const char *texts[] = { status_text(vm) };
+	const uint16_t status[] = {vm->record.failed ? 3 : 2};
+	const char *texts[] = {status_text(vm)};
 
 	cim_set_uints(i, operational, status, 1);
 	cim_set_strings(i, descriptions, texts, 1);
@@ -95,7 +96,8 @@ static struct cim_instance *instance_vm(struct cim_context *context, const struc
 	cim_set_uints(i, Msvm_ComputerSystem_AvailableRequestedStates, available, count);
 	cim_set_uint(i, Msvm_ComputerSystem_TransitioningToState, vm_state_transitioning_to(state));
 	cim_set_time(i, Msvm_ComputerSystem_TimeOfLastConfigurationChange, vm->record.config_changed_ms);
-	cim_set_uint(i, Msvm_ComputerSystem_OnTimeInMilliseconds, vm->worker ? worker_uptime_ms(vm->worker) : 0);
+	cim_set_uint(i, Msvm_ComputerSystem_OnTimeInMilliseconds,
+		     vm->worker ? worker_uptime_ms(vm->worker) : 0);
 	if (vm->worker && vm->worker->pid)
 		cim_set_uint(i, Msvm_ComputerSystem_ProcessID, (uint64_t)vm->worker->pid);
 	return i;
@@ -108,14 +110,15 @@ static void enumerate_systems(struct cim_context *context, struct cim_list *out)
 		cim_list_add(out, instance_vm(context, vm));
 }
 
-CIM_PROVIDER(Msvm_ComputerSystem) = { .enumerate = enumerate_systems };
+CIM_PROVIDER(Msvm_ComputerSystem) = {.enumerate = enumerate_systems};
 
 static struct cim_instance *instance_service(struct cim_context *context)
 {
-	struct cim_instance *i = cim_instance_create(context->arena, &cim_class_Msvm_VirtualSystemManagementService);
+	struct cim_instance *i =
+		cim_instance_create(context->arena, &cim_class_Msvm_VirtualSystemManagementService);
 
 	cim_set_string(i, Msvm_VirtualSystemManagementService_SystemName, context->model->host_name);
-	cim_set_strings(i, Msvm_VirtualSystemManagementService_StatusDescriptions, (const char *[]){ "OK" }, 1);
+	cim_set_strings(i, Msvm_VirtualSystemManagementService_StatusDescriptions, (const char *[]){"OK"}, 1);
 	return i;
 }
 
@@ -124,7 +127,7 @@ static void enumerate_services(struct cim_context *context, struct cim_list *out
 	cim_list_add(out, instance_service(context));
 }
 
-CIM_PROVIDER(Msvm_VirtualSystemManagementService) = { .enumerate = enumerate_services };
+CIM_PROVIDER(Msvm_VirtualSystemManagementService) = {.enumerate = enumerate_services};
 
 struct cim_instance *instance_vssd(struct arena *arena, const struct store_vm *vm)
 {
@@ -135,9 +138,11 @@ struct cim_instance *instance_vssd(struct arena *arena, const struct store_vm *v
 
 	cim_set_string(i, Msvm_VirtualSystemSettingData_InstanceID, setting_id(arena, vm->id, NULL));
 	cim_set_string(i, Msvm_VirtualSystemSettingData_ElementName, vm->element_name);
-	cim_set_string(i, Msvm_VirtualSystemSettingData_Description, "Active settings for the virtual machine");
+	cim_set_string(i, Msvm_VirtualSystemSettingData_Description,
+		       "Active settings for the virtual machine");
 	cim_set_string(i, Msvm_VirtualSystemSettingData_VirtualSystemIdentifier, vm->id);
-	cim_set_string(i, Msvm_VirtualSystemSettingData_VirtualSystemType, "Microsoft:Hyper-V:System:Realized");
+	cim_set_string(i, Msvm_VirtualSystemSettingData_VirtualSystemType,
+		       "Microsoft:Hyper-V:System:Realized");
 	cim_set_time(i, Msvm_VirtualSystemSettingData_CreationTime, vm->created_ms);
 	cim_set_string(i, Msvm_VirtualSystemSettingData_ConfigurationID, vm->id);
 	cim_set_string(i, Msvm_VirtualSystemSettingData_Version, VM_VERSION);
@@ -154,9 +159,10 @@ static void enumerate_vssds(struct cim_context *context, struct cim_list *out)
 		cim_list_add(out, instance_vssd(context->arena, &vm->record));
 }
 
-CIM_PROVIDER(Msvm_VirtualSystemSettingData) = { .enumerate = enumerate_vssds };
+CIM_PROVIDER(Msvm_VirtualSystemSettingData) = {.enumerate = enumerate_vssds};
 
-struct cim_instance *instance_setting(struct arena *arena, const struct setting_kind *kind, const struct store_vm *vm)
+struct cim_instance *instance_setting(struct arena *arena, const struct setting_kind *kind,
+				      const struct store_vm *vm)
 {
 	struct cim_instance *i = cim_instance_create(arena, kind->class);
 
@@ -166,7 +172,8 @@ struct cim_instance *instance_setting(struct arena *arena, const struct setting_
 	return i;
 }
 
-struct vm *instance_setting_owner(struct model *model, const char *instance_id, const struct setting_kind **kind)
+struct vm *instance_setting_owner(struct model *model, const char *instance_id,
+				  const struct setting_kind **kind)
 {
 	static const char prefix[] = "Microsoft:";
 	char id[STORE_ID_SIZE];
@@ -193,12 +200,14 @@ struct vm *instance_setting_owner(struct model *model, const char *instance_id, 
 	return NULL;
 }
 
-static void enumerate_settings(struct cim_context *context, const struct cim_class *class, struct cim_list *out)
+static void enumerate_settings(struct cim_context *context, const struct cim_class *class,
+			       struct cim_list *out)
 {
 	for (const struct vm *vm = context->model->vms; vm; vm = vm->next)
 		for (size_t i = 0; i < setting_kind_count; i++)
 			if (setting_kinds[i].class == class && setting_kinds[i].present(&vm->record))
-				cim_list_add(out, instance_setting(context->arena, &setting_kinds[i], &vm->record));
+				cim_list_add(out, instance_setting(context->arena, &setting_kinds[i],
+								   &vm->record));
 }
 
 static void enumerate_processors(struct cim_context *context, struct cim_list *out)
@@ -216,16 +225,18 @@ static void enumerate_serial_ports(struct cim_context *context, struct cim_list 
 	enumerate_settings(context, &cim_class_Msvm_SerialPortSettingData, out);
 }
 
-CIM_PROVIDER(Msvm_ProcessorSettingData) = { .enumerate = enumerate_processors };
-CIM_PROVIDER(Msvm_MemorySettingData) = { .enumerate = enumerate_memories };
-CIM_PROVIDER(Msvm_SerialPortSettingData) = { .enumerate = enumerate_serial_ports };
+CIM_PROVIDER(Msvm_ProcessorSettingData) = {.enumerate = enumerate_processors};
+CIM_PROVIDER(Msvm_MemorySettingData) = {.enumerate = enumerate_memories};
+CIM_PROVIDER(Msvm_SerialPortSettingData) = {.enumerate = enumerate_serial_ports};
 
 static void enumerate_summaries(struct cim_context *context, struct cim_list *out)
 {
 	for (const struct vm *vm = context->model->vms; vm; vm = vm->next) {
-		struct cim_instance *i = cim_instance_create(context->arena, &cim_class_Msvm_SummaryInformation);
+		struct cim_instance *i =
+			cim_instance_create(context->arena, &cim_class_Msvm_SummaryInformation);
 
-		cim_set_string(i, Msvm_SummaryInformation_InstanceID, setting_id(context->arena, vm->record.id, NULL));
+		cim_set_string(i, Msvm_SummaryInformation_InstanceID,
+			       setting_id(context->arena, vm->record.id, NULL));
 		cim_set_string(i, Msvm_SummaryInformation_Name, vm->record.id);
 		cim_set_string(i, Msvm_SummaryInformation_ElementName, vm->record.element_name);
 		cim_set_string(i, Msvm_SummaryInformation_Notes, vm->record.notes);
@@ -235,8 +246,8 @@ static void enumerate_summaries(struct cim_context *context, struct cim_list *ou
 		cim_set_uint(i, Msvm_SummaryInformation_EnabledState,
 			     vm_state_enabled_state((enum vm_state)vm->record.state));
 		cim_set_uint(i, Msvm_SummaryInformation_NumberOfProcessors, vm->record.processor_count);
-		set_health(i, vm, Msvm_SummaryInformation_OperationalStatus, Msvm_SummaryInformation_StatusDescriptions,
-			   Msvm_SummaryInformation_HealthState);
+		set_health(i, vm, Msvm_SummaryInformation_OperationalStatus,
+			   Msvm_SummaryInformation_StatusDescriptions, Msvm_SummaryInformation_HealthState);
 		/* Figures of a worker only while there is one that has reported. */
 		if (vm->worker && vm->worker->has_status) {
 			cim_set_uint(i, Msvm_SummaryInformation_UpTime, worker_uptime_ms(vm->worker));
@@ -247,7 +258,7 @@ static void enumerate_summaries(struct cim_context *context, struct cim_list *ou
 	}
 }
 
-CIM_PROVIDER(Msvm_SummaryInformation) = { .enumerate = enumerate_summaries };
+CIM_PROVIDER(Msvm_SummaryInformation) = {.enumerate = enumerate_summaries};
 
 static struct cim_instance *instance_job(struct cim_context *context, const struct job *job)
 {
@@ -276,10 +287,10 @@ static struct cim_instance *instance_job(struct cim_context *context, const stru
 	cim_set_string(i, Msvm_ConcreteJob_ErrorDescription, r->error_text[0] ? r->error_text : NULL);
 	cim_set_string(i, Msvm_ConcreteJob_ErrorSummaryDescription, r->error_text[0] ? r->error_text : NULL);
 	if (failed) {
-		const uint16_t error[] = { 6 };	/* Error */
+		const uint16_t error[] = {6}; /* Error */
 
 		cim_set_uints(i, Msvm_ConcreteJob_OperationalStatus, error, 1);
-		cim_set_strings(i, Msvm_ConcreteJob_StatusDescriptions, (const char *[]){ r->error_text }, 1);
+		cim_set_strings(i, Msvm_ConcreteJob_StatusDescriptions, (const char *[]){r->error_text}, 1);
 		cim_set_uint(i, Msvm_ConcreteJob_HealthState, 20);
 	}
 	return i;
@@ -296,30 +307,31 @@ static void remove_job(struct cim_context *context, const struct cim_instance *c
 	struct job *job = job_find(context->model, cim_get_string(current, Msvm_ConcreteJob_InstanceID));
 
 	if (!job || !job_has_ended(job))
-		cim_error_set(&context->error, context->arena, CIM_ERR_INVALID_STATE, NULL, "The job has not ended");
+		cim_error_set(&context->error, context->arena, CIM_ERR_INVALID_STATE, NULL,
+			      "The job has not ended");
 	else if (job_remove(context->model, job))
 		cim_error_set(&context->error, context->arena, CIM_ERR_FAILED, NULL, "Store: %s",
 			      store_error(context->model->store));
 }
 
-CIM_PROVIDER(Msvm_ConcreteJob) = { .enumerate = enumerate_jobs, .remove = remove_job };
+CIM_PROVIDER(Msvm_ConcreteJob) = {.enumerate = enumerate_jobs, .remove = remove_job};
 
 struct cim_instance *instance_error(struct arena *arena, const struct job *job)
 {
 	struct cim_instance *i = cim_instance_create(arena, &cim_class_Msvm_Error);
 
-	cim_set_uint(i, Msvm_Error_ErrorType, 4);		/* Software Error */
+	cim_set_uint(i, Msvm_Error_ErrorType, 4); /* Software Error */
 	cim_set_string(i, Msvm_Error_OwningEntity, "Undercroft");
 	cim_set_string(i, Msvm_Error_Message, job->record.error_text);
-	cim_set_uint(i, Msvm_Error_PerceivedSeverity, 4);	/* High */
+	cim_set_uint(i, Msvm_Error_PerceivedSeverity, 4); /* High */
 	cim_set_uint(i, Msvm_Error_ProbableCause, 0);
 	cim_set_string(i, Msvm_Error_ErrorSource, job->record.vm_id);
-	cim_set_uint(i, Msvm_Error_CIMStatusCode, 1);		/* CIM_ERR_FAILED */
+	cim_set_uint(i, Msvm_Error_CIMStatusCode, 1); /* CIM_ERR_FAILED */
 	return i;
 }
 
-static void add_link(struct cim_context *context, struct cim_list *out, const struct cim_class *class, int left,
-		     struct cim_reference *left_end, int right, struct cim_reference *right_end)
+static void add_link(struct cim_context *context, struct cim_list *out, const struct cim_class *class,
+		     int left, struct cim_reference *left_end, int right, struct cim_reference *right_end)
 {
 	struct cim_instance *i = cim_instance_create(context->arena, class);
 
@@ -331,18 +343,21 @@ static void add_link(struct cim_context *context, struct cim_list *out, const st
 static void enumerate_settings_define_state(struct cim_context *context, struct cim_list *out)
 {
 	for (const struct vm *vm = context->model->vms; vm; vm = vm->next)
-		add_link(context, out, &cim_class_Msvm_SettingsDefineState, Msvm_SettingsDefineState_ManagedElement,
-			 instance_system_reference(context->arena, vm->record.id), Msvm_SettingsDefineState_SettingData,
+		add_link(context, out, &cim_class_Msvm_SettingsDefineState,
+			 Msvm_SettingsDefineState_ManagedElement,
+			 instance_system_reference(context->arena, vm->record.id),
+			 Msvm_SettingsDefineState_SettingData,
 			 instance_vssd_reference(context->arena, vm->record.id));
 }
 
-CIM_PROVIDER(Msvm_SettingsDefineState) = { .enumerate = enumerate_settings_define_state };
+CIM_PROVIDER(Msvm_SettingsDefineState) = {.enumerate = enumerate_settings_define_state};
 
 static void enumerate_components(struct cim_context *context, struct cim_list *out)
 {
 	for (const struct vm *vm = context->model->vms; vm; vm = vm->next)
 		for (size_t i = 0; i < setting_kind_count; i++) {
-			const char *keys[] = { setting_id(context->arena, vm->record.id, setting_kinds[i].suffix) };
+			const char *keys[] = {
+				setting_id(context->arena, vm->record.id, setting_kinds[i].suffix)};
 
 			if (!setting_kinds[i].present(&vm->record))
 				continue;
@@ -354,7 +369,7 @@ static void enumerate_components(struct cim_context *context, struct cim_list *o
 		}
 }
 
-CIM_PROVIDER(Msvm_VirtualSystemSettingDataComponent) = { .enumerate = enumerate_components };
+CIM_PROVIDER(Msvm_VirtualSystemSettingDataComponent) = {.enumerate = enumerate_components};
 
 static void enumerate_affected(struct cim_context *context, struct cim_list *out)
 {
@@ -367,31 +382,32 @@ static void enumerate_affected(struct cim_context *context, struct cim_list *out
 				 instance_job_reference(context->arena, job));
 }
 
-CIM_PROVIDER(Msvm_AffectedJobElement) = { .enumerate = enumerate_affected };
+CIM_PROVIDER(Msvm_AffectedJobElement) = {.enumerate = enumerate_affected};
 
 static void enumerate_hosted_services(struct cim_context *context, struct cim_list *out)
 {
 	add_link(context, out, &cim_class_Msvm_HostedService, Msvm_HostedService_Antecedent,
-		 instance_system_reference(context->arena, context->model->host_name), Msvm_HostedService_Dependent,
-		 cim_reference_of(instance_service(context)));
+		 instance_system_reference(context->arena, context->model->host_name),
+		 Msvm_HostedService_Dependent, cim_reference_of(instance_service(context)));
 }
 
-CIM_PROVIDER(Msvm_HostedService) = { .enumerate = enumerate_hosted_services };
+CIM_PROVIDER(Msvm_HostedService) = {.enumerate = enumerate_hosted_services};
 
 static void enumerate_hosted_systems(struct cim_context *context, struct cim_list *out)
 {
 	for (const struct vm *vm = context->model->vms; vm; vm = vm->next)
 		add_link(context, out, &cim_class_Msvm_HostedDependency, Msvm_HostedDependency_Antecedent,
 			 instance_system_reference(context->arena, context->model->host_name),
-			 Msvm_HostedDependency_Dependent, instance_system_reference(context->arena, vm->record.id));
+			 Msvm_HostedDependency_Dependent,
+			 instance_system_reference(context->arena, vm->record.id));
 }
 
-CIM_PROVIDER(Msvm_HostedDependency) = { .enumerate = enumerate_hosted_systems };
+CIM_PROVIDER(Msvm_HostedDependency) = {.enumerate = enumerate_hosted_systems};
 
 static void enumerate_summary_links(struct cim_context *context, struct cim_list *out)
 {
 	for (const struct vm *vm = context->model->vms; vm; vm = vm->next) {
-		const char *keys[] = { setting_id(context->arena, vm->record.id, NULL) };
+		const char *keys[] = {setting_id(context->arena, vm->record.id, NULL)};
 
 		add_link(context, out, &cim_class_Msvm_ComputerSystemSummaryInformation,
 			 Msvm_ComputerSystemSummaryInformation_Antecedent,
@@ -401,4 +417,4 @@ static void enumerate_summary_links(struct cim_context *context, struct cim_list
 	}
 }
 
-CIM_PROVIDER(Msvm_ComputerSystemSummaryInformation) = { .enumerate = enumerate_summary_links };
+CIM_PROVIDER(Msvm_ComputerSystemSummaryInformation) = {.enumerate = enumerate_summary_links};

@@ -17,7 +17,7 @@ enum setting_put { SETTING_PUT, SETTING_NOT_BACKED, SETTING_REFUSED };
 
 struct setting_kind {
 	const struct cim_class *class;
-	const char *suffix;		/* InstanceID is Microsoft:<vm>\<suffix> */
+	const char *suffix; /* InstanceID is Microsoft:<vm>\<suffix> */
 	bool removable;
 	bool (*present)(const struct store_vm *vm);
 	void (*fill)(struct cim_instance *instance, const struct store_vm *vm);
@@ -29,8 +29,11 @@ struct setting_kind {
 extern const struct setting_kind setting_kinds[];
 extern const size_t setting_kind_count;
 
-struct cim_instance *instance_setting(struct arena *arena, const struct setting_kind *kind, const struct store_vm *vm);
-/* Splits "Microsoft:<GUID>[\suffix]"; the kind is NULL for the system setting itself. NULL: no such machine or kind. */
-struct vm *instance_setting_owner(struct model *model, const char *instance_id, const struct setting_kind **kind);
+struct cim_instance *instance_setting(struct arena *arena, const struct setting_kind *kind,
+				      const struct store_vm *vm);
+/* Splits "Microsoft:<GUID>[\suffix]"; the kind is NULL for the system setting itself. NULL: no such machine
+ * or kind. */
+struct vm *instance_setting_owner(struct model *model, const char *instance_id,
+				  const struct setting_kind **kind);
 
 #endif

@@ -14,11 +14,11 @@ static const struct {
 	int type;
 	const char *text;
 } types[] = {
-	{ VM_ACTION_START, JOB_TYPE_START, "Starting Virtual Machine" },
-	{ VM_ACTION_TURN_OFF, JOB_TYPE_POWER_OFF, "Powering Off Virtual Machine" },
-	{ VM_ACTION_PAUSE, JOB_TYPE_PAUSE, "Pausing Virtual Machine" },
-	{ VM_ACTION_RESUME, JOB_TYPE_RESUME, "Resuming Virtual Machine" },
-	{ VM_ACTION_RESET, JOB_TYPE_RESET, "Resetting Virtual Machine" },
+	{VM_ACTION_START, JOB_TYPE_START, "Starting Virtual Machine"},
+	{VM_ACTION_TURN_OFF, JOB_TYPE_POWER_OFF, "Powering Off Virtual Machine"},
+	{VM_ACTION_PAUSE, JOB_TYPE_PAUSE, "Pausing Virtual Machine"},
+	{VM_ACTION_RESUME, JOB_TYPE_RESUME, "Resuming Virtual Machine"},
+	{VM_ACTION_RESET, JOB_TYPE_RESET, "Resetting Virtual Machine"},
 };
 
 #define TYPE_COUNT (sizeof(types) / sizeof(types[0]))
@@ -92,7 +92,8 @@ struct job *job_restore(struct model *model, const struct store_job *record)
 static void save(struct model *model, struct job *job)
 {
 	job->record.changed_ms = model_now_ms();
-	/* The model goes on with what it knows; the row will be found unfinished after a restart and settled then. */
+	/* The model goes on with what it knows; the row will be found unfinished after a restart and settled
+	 * then. */
 	if (store_job_update(model->store, &job->record))
 		log_error("store.job", "job=%s error=\"%s\"", job->record.id, store_error(model->store));
 	pthread_cond_broadcast(&model->changed);
@@ -171,8 +172,10 @@ void job_expire(struct model *model)
 
 	for (struct job *job = model->jobs; job; job = next) {
 		next = job->next;
-		if (job_has_ended(job) && now - job->record.changed_ms > JOB_REMOVAL_MS && job_remove(model, job))
-			log_error("store.job", "job=%s error=\"%s\"", job->record.id, store_error(model->store));
+		if (job_has_ended(job) && now - job->record.changed_ms > JOB_REMOVAL_MS &&
+		    job_remove(model, job))
+			log_error("store.job", "job=%s error=\"%s\"", job->record.id,
+				  store_error(model->store));
 	}
 }
 
@@ -185,7 +188,8 @@ void job_wait(struct model *model, const char *id, int64_t changed_ms, int state
 	while (!model->stopping) {
 		const struct job *job = job_find(model, id);
 
-		if (!job || job_has_ended(job) || job->record.changed_ms != changed_ms || job->record.state != state)
+		if (!job || job_has_ended(job) || job->record.changed_ms != changed_ms ||
+		    job->record.state != state)
 			return;
 		if (pthread_cond_timedwait(&model->changed, &model->lock, &until))
 			return;

@@ -20,14 +20,14 @@
 #define JOB_TYPE_RESUME    27
 #define JOB_TYPE_RESET     28
 
-#define JOB_REMOVAL_MS (5 * 60 * 1000)	/* TimeBeforeRemoval */
+#define JOB_REMOVAL_MS (5 * 60 * 1000) /* TimeBeforeRemoval */
 
 struct job {
 	struct store_job record;
-	struct vm *vm;			/* NULL once it has ended */
+	struct vm *vm; /* NULL once it has ended */
 	enum vm_action action;
 	bool queued;
-	int64_t deadline_ms;		/* monotonic; 0: none */
+	int64_t deadline_ms; /* monotonic; 0: none */
 	struct job *next;
 };
 
@@ -49,8 +49,8 @@ void job_forget(struct model *model, struct job *job);
 void job_expire(struct model *model);
 const char *job_type_text(int type);
 int job_type_of(enum vm_action action);
-/* Waits until the job's record differs from the given change time and state, it is removed, the service stops, or the
- * time is up. The lock is held before and after. */
+/* Waits until the job's record differs from the given change time and state, it is removed, the service
+ * stops, or the time is up. The lock is held before and after. */
 void job_wait(struct model *model, const char *id, int64_t changed_ms, int state, unsigned seconds);
 void job_free_all(struct model *model);
 

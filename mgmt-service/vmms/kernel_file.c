@@ -58,7 +58,7 @@ bool kernel_file_allowed(const struct config *config, const char *path)
 int kernel_file_open(const struct config *config, const char *path, char *reason, unsigned reason_size)
 {
 	/* NONBLOCK: a FIFO put there must not hold the service. */
-	struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK, .resolve = RESOLVE_BENEATH };
+	struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK, .resolve = RESOLVE_BENEATH};
 	const char *rest, *directory = allowed_directory(config, path, &rest);
 	struct stat st;
 	int directory_fd, fd;
@@ -76,7 +76,8 @@ int kernel_file_open(const struct config *config, const char *path, char *reason
 	close(directory_fd);
 	if (fd < 0) {
 		snprintf(reason, reason_size, "%s: %s", path,
-			 errno == EXDEV ? "a symbolic link leads out of the allowed directory" : strerror(errno));
+			 errno == EXDEV ? "a symbolic link leads out of the allowed directory"
+					: strerror(errno));
 		return -1;
 	}
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_size == 0) {

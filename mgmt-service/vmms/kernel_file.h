@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files that a client may name for a direct boot: only below the directories that the configuration allows. */
+/* Files that a client may name for a direct boot: only below the directories that the configuration allows.
+ */
 #ifndef VMMS_KERNEL_FILE_H
 #define VMMS_KERNEL_FILE_H
 

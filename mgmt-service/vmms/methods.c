@@ -17,7 +17,8 @@ CIM_METHOD(Msvm_ComputerSystem, RequestStateChange)
 	if (in->values[CIM_PARAMETER(Msvm_ComputerSystem, RequestStateChange, TimeoutPeriod)].is_set)
 		return cim_error_set(&context->error, context->arena, CIM_ERR_NOT_SUPPORTED, "TimeoutPeriod",
 				     "TimeoutPeriod is not supported; the job has its own time limit");
-	result = vm_request_state_change(context->model, vm, requested, context->arena, &context->error, &job);
+	result =
+		vm_request_state_change(context->model, vm, requested, context->arena, &context->error, &job);
 	if (result == CIM_RETURN_JOB_STARTED)
 		cim_argument_set_reference(out, CIM_PARAMETER(Msvm_ComputerSystem, RequestStateChange, Job),
 					   instance_job_reference(context->arena, job));
@@ -25,8 +26,8 @@ CIM_METHOD(Msvm_ComputerSystem, RequestStateChange)
 }
 
 /* The job's error, if it has one: that is no failure of the method. */
-static void set_errors(struct cim_context *context, const struct cim_instance *self, struct cim_arguments *out,
-		       int parameter)
+static void set_errors(struct cim_context *context, const struct cim_instance *self,
+		       struct cim_arguments *out, int parameter)
 {
 	const struct job *job = job_find(context->model, cim_get_string(self, Msvm_ConcreteJob_InstanceID));
 	struct cim_instance *error;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -45,8 +46,9 @@ void model_new_id(char id[STORE_ID_SIZE])
 	}
 	b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
 	b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
-	snprintf(id, STORE_ID_SIZE, "%02X%02X%02X%02X-%02X%02X-%02X%02X-%02X%02X-%02X%02X%02X%02X%02X%02X", b[0], b[1],
-		 b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+	snprintf(id, STORE_ID_SIZE, "%02X%02X%02X%02X-%02X%02X-%02X%02X-%02X%02X-%02X%02X%02X%02X%02X%02X",
+		 b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13],
+		 b[14], b[15]);
 }
 
 void model_lock(struct model *model)
@@ -77,6 +79,22 @@ static int make_directory(const char *path, mode_t mode, char *reason, unsigned 
 	return 0;
 }
 
+/* One service per state directory: two would each believe that the workers are theirs. */
+static int take_lock(struct model *model, char *reason, unsigned reason_size)
+{
+	char path[PATH_MAX + 16];
+
+	snprintf(path, sizeof(path), "%s/vmms.lock", model->config->statedir);
+	model->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (model->lock_fd >= 0 && flock(model->lock_fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	if (model->lock_fd >= 0 && errno == EWOULDBLOCK)
+		snprintf(reason, reason_size, "%s: another vmms uses this state directory", path);
+	else
+		snprintf(reason, reason_size, "%s: %s", path, strerror(errno));
+	return -1;
+}
+
 static int open_directories(struct model *model, char *reason, unsigned reason_size)
 {
 	char path[PATH_MAX + 16];
@@ -85,6 +103,8 @@ static int open_directories(struct model *model, char *reason, unsigned reason_s
 	if (make_directory(model->config->statedir, 0700, reason, reason_size) ||
 	    make_directory(model->config->rundir, 0755, reason, reason_size) ||
 	    make_directory(path, 0700, reason, reason_size))
+		return -1;
+	if (take_lock(model, reason, reason_size))
 		return -1;
 	model->workers_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (model->workers_fd < 0) {
@@ -123,7 +143,8 @@ static int open_store(struct model *model, char *reason, unsigned reason_size)
 
 static bool is_socket_of(const char *name, char id[STORE_ID_SIZE])
 {
-	if (strlen(name) != STORE_ID_SIZE - 1 + strlen(".control") || strcmp(name + STORE_ID_SIZE - 1, ".control") != 0)
+	if (strlen(name) != STORE_ID_SIZE - 1 + strlen(".control") ||
+	    strcmp(name + STORE_ID_SIZE - 1, ".control") != 0)
 		return false;
 	memcpy(id, name, STORE_ID_SIZE - 1);
 	id[STORE_ID_SIZE - 1] = 0;
@@ -175,7 +196,7 @@ int model_open(struct model *model, const struct config *config, char *reason, u
 
 	memset(model, 0, sizeof(*model));
 	model->config = config;
-	model->workers_fd = -1;
+	model->workers_fd = model->lock_fd = -1;
 	model->started_ms = model_now_ms();
 	pthread_mutex_init(&model->lock, NULL);
 	pthread_condattr_init(&attributes);
@@ -209,6 +230,8 @@ void model_close(struct model *model)
 		close(model->workers_fd);
 	if (model->wake_fd >= 0)
 		close(model->wake_fd);
+	if (model->lock_fd >= 0)
+		close(model->lock_fd);
 	loop_fini();
 	pthread_cond_destroy(&model->changed);
 	pthread_mutex_destroy(&model->lock);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Everything the management service knows, under one lock. HTTP threads read it and queue jobs; the main thread runs
- * jobs and speaks with workers. Nobody waits for a worker or a client while holding the lock.
+ * Everything the management service knows, under one lock. HTTP threads read it and queue jobs; the main
+ * thread runs jobs and speaks with workers. Nobody waits for a worker or a client while holding the lock.
  *
  * Lock order: model.lock, then nothing. (l) protected by model.lock, (c) constant after model_open().
  */
@@ -20,16 +20,17 @@ struct job;
 
 struct model {
 	pthread_mutex_t lock;
-	pthread_cond_t changed;		/* a job changed, or the service stops */
-	const struct config *config;	/* (c) */
-	struct store *store;		/* (l) */
-	struct vm *vms;			/* (l) in order of creation */
-	struct job *jobs;		/* (l) in order of submission */
-	char host_name[256];		/* (c) */
-	int64_t started_ms;		/* (c) */
-	int workers_fd;			/* (c) directory <rundir>/workers */
-	int wake_fd;			/* (c) eventfd: jobs are queued */
-	bool stopping;			/* (l) */
+	pthread_cond_t changed;      /* a job changed, or the service stops */
+	const struct config *config; /* (c) */
+	struct store *store;         /* (l) */
+	struct vm *vms;              /* (l) in order of creation */
+	struct job *jobs;            /* (l) in order of submission */
+	char host_name[256];         /* (c) */
+	int64_t started_ms;          /* (c) */
+	int workers_fd;              /* (c) directory <rundir>/workers */
+	int lock_fd;                 /* (c) <statedir>/vmms.lock */
+	int wake_fd;                 /* (c) eventfd: jobs are queued */
+	bool stopping;               /* (l) */
 };
 
 /* Creates the directories, opens the store, loads it, finds running workers. -1 with the reason. */
@@ -45,7 +46,7 @@ void model_tick(struct model *model);
 /* Main thread: begins what is queued. */
 void model_run_queue(struct model *model);
 
-int64_t model_now_ms(void);		/* since 1970 */
+int64_t model_now_ms(void); /* since 1970 */
 int64_t model_monotonic_ms(void);
 /* A random GUID in upper case. */
 void model_new_id(char id[STORE_ID_SIZE]);

@@ -13,8 +13,8 @@
 #define NAME_DEFAULT       "New Virtual Machine"
 
 /* Text of a client that goes into names, paths and command lines: no control characters, and it must fit. */
-static enum setting_put put_text(struct cim_context *context, const char *field, const struct cim_value *value,
-				 char *out, size_t size)
+static enum setting_put put_text(struct cim_context *context, const char *field,
+				 const struct cim_value *value, char *out, size_t size)
 {
 	const char *text = value->items[0].string;
 
@@ -76,7 +76,8 @@ static enum setting_put put_memory(struct cim_context *context, struct store_vm 
 		return SETTING_NOT_BACKED;
 	if (mib < VM_MEMORY_MIN_MIB || mib > VM_MEMORY_MAX_MIB || mib % VM_MEMORY_STEP_MIB) {
 		cim_error_set(&context->error, context->arena, CIM_ERR_INVALID_PARAMETER, "VirtualQuantity",
-			      "VirtualQuantity: memory is an even number of MiB from %d on", VM_MEMORY_MIN_MIB);
+			      "VirtualQuantity: memory is an even number of MiB from %d on",
+			      VM_MEMORY_MIN_MIB);
 		return SETTING_REFUSED;
 	}
 	vm->startup_mib = mib;
@@ -111,17 +112,18 @@ static void fill_linux_direct(struct cim_instance *i, const struct store_vm *vm)
 	cim_set_string(i, Undercroft_LinuxKernelDirectSettingData_CommandLine, vm->command_line);
 }
 
-static enum setting_put put_path(struct cim_context *context, const char *field, const struct cim_value *value,
-				 bool may_be_empty, char *out)
+static enum setting_put put_path(struct cim_context *context, const char *field,
+				 const struct cim_value *value, bool may_be_empty, char *out)
 {
 	if (put_text(context, field, value, out, STORE_PATH_MAX + 1) == SETTING_REFUSED)
 		return SETTING_REFUSED;
 	if ((may_be_empty && !out[0]) || kernel_file_allowed(context->model->config, out))
 		return SETTING_PUT;
-	cim_error_set(&context->error, context->arena, CIM_ERR_INVALID_PARAMETER, field,
-		      "%s must be an absolute path below one of the directories that the configuration allows "
-		      "(kernel-directories)",
-		      field);
+	cim_error_set(
+		&context->error, context->arena, CIM_ERR_INVALID_PARAMETER, field,
+		"%s must be an absolute path below one of the directories that the configuration allows "
+		"(kernel-directories)",
+		field);
 	return SETTING_REFUSED;
 }
 
@@ -141,11 +143,11 @@ static enum setting_put put_linux_direct(struct cim_context *context, struct sto
 }
 
 const struct setting_kind setting_kinds[] = {
-	{ &cim_class_Msvm_ProcessorSettingData, "Processor", false, always, fill_processor, put_processor },
-	{ &cim_class_Msvm_MemorySettingData, "Memory", false, always, fill_memory, put_memory },
-	{ &cim_class_Msvm_SerialPortSettingData, "COM1", false, always, fill_serial_port, put_nothing },
-	{ &cim_class_Undercroft_LinuxKernelDirectSettingData, "LinuxKernelDirect", true, has_linux_direct,
-	  fill_linux_direct, put_linux_direct },
+	{&cim_class_Msvm_ProcessorSettingData, "Processor", false, always, fill_processor, put_processor},
+	{&cim_class_Msvm_MemorySettingData, "Memory", false, always, fill_memory, put_memory},
+	{&cim_class_Msvm_SerialPortSettingData, "COM1", false, always, fill_serial_port, put_nothing},
+	{&cim_class_Undercroft_LinuxKernelDirectSettingData, "LinuxKernelDirect", true, has_linux_direct,
+	 fill_linux_direct, put_linux_direct},
 };
 const size_t setting_kind_count = sizeof(setting_kinds) / sizeof(setting_kinds[0]);
 
@@ -156,8 +158,8 @@ static enum setting_put put_vssd(struct cim_context *context, struct store_vm *v
 
 	if (property == Msvm_VirtualSystemSettingData_ElementName) {
 		if (!value->items[0].string[0]) {
-			cim_error_set(&context->error, context->arena, CIM_ERR_INVALID_PARAMETER, "ElementName",
-				      "ElementName must not be empty");
+			cim_error_set(&context->error, context->arena, CIM_ERR_INVALID_PARAMETER,
+				      "ElementName", "ElementName must not be empty");
 			return SETTING_REFUSED;
 		}
 		return put_text(context, "ElementName", value, vm->element_name, sizeof(vm->element_name));
@@ -178,12 +180,13 @@ static enum setting_put put_vssd(struct cim_context *context, struct store_vm *v
 }
 
 /*
- * Puts what is set in `changes` into the draft. A property that nothing here backs may only repeat its present value,
- * so that a client can send back what it has read.
+ * Puts what is set in `changes` into the draft. A property that nothing here backs may only repeat its
+ * present value, so that a client can send back what it has read.
  */
 static bool apply(struct cim_context *context, struct store_vm *draft, const struct cim_instance *current,
 		  const struct cim_instance *changes,
-		  enum setting_put (*put)(struct cim_context *, struct store_vm *, int, const struct cim_value *))
+		  enum setting_put (*put)(struct cim_context *, struct store_vm *, int,
+					  const struct cim_value *))
 {
 	for (size_t i = 0; i < changes->class->property_count; i++) {
 		const char *name = changes->class->properties[i].name;
@@ -222,7 +225,8 @@ static bool require_off(struct cim_context *context, const struct vm *vm)
 	if (state == VM_OFF)
 		return true;
 	cim_error_set(&context->error, context->arena, CIM_ERR_INVALID_STATE, NULL,
-		      "%s is %s; this can be done only while it is off", vm->record.element_name, vm_state_name(state));
+		      "%s is %s; this can be done only while it is off", vm->record.element_name,
+		      vm_state_name(state));
 	context->error.has_state = true;
 	context->error.current_state = vm_state_enabled_state(state);
 	context->error.available_count = vm_state_available(state, context->error.available, CIM_STATES_MAX);
@@ -230,8 +234,8 @@ static bool require_off(struct cim_context *context, const struct vm *vm)
 }
 
 /* A setting that comes with a new machine, or is added to one. */
-static bool add_setting(struct cim_context *context, struct store_vm *draft, const struct cim_instance *setting,
-			bool defining)
+static bool add_setting(struct cim_context *context, struct store_vm *draft,
+			const struct cim_instance *setting, bool defining)
 {
 	const struct setting_kind *kind = kind_of_class(setting->class);
 
@@ -248,8 +252,8 @@ static bool add_setting(struct cim_context *context, struct store_vm *draft, con
 	}
 	if (kind->removable) {
 		if (!cim_get_string(setting, Undercroft_LinuxKernelDirectSettingData_KernelPath)) {
-			cim_error_set(&context->error, context->arena, CIM_ERR_INVALID_PARAMETER, "KernelPath",
-				      "KernelPath is required");
+			cim_error_set(&context->error, context->arena, CIM_ERR_INVALID_PARAMETER,
+				      "KernelPath", "KernelPath is required");
 			return false;
 		}
 		draft->has_linux_direct = true;
@@ -289,13 +293,16 @@ CIM_METHOD(Msvm_VirtualSystemManagementService, DefineSystem)
 {
 	const struct cim_instance *system = cim_argument_instance(
 		in, CIM_PARAMETER(Msvm_VirtualSystemManagementService, DefineSystem, SystemSettings));
-	const struct cim_value *resources =
-		&in->values[CIM_PARAMETER(Msvm_VirtualSystemManagementService, DefineSystem, ResourceSettings)];
+	const struct cim_value *resources = &in->values[CIM_PARAMETER(Msvm_VirtualSystemManagementService,
+								      DefineSystem, ResourceSettings)];
 	struct store_vm *draft = new_draft(context, NULL);
 	struct vm *vm;
 
-	if (in->values[CIM_PARAMETER(Msvm_VirtualSystemManagementService, DefineSystem, ReferenceConfiguration)].is_set)
-		return cim_error_set(&context->error, context->arena, CIM_ERR_NOT_SUPPORTED, "ReferenceConfiguration",
+	if (in->values[CIM_PARAMETER(Msvm_VirtualSystemManagementService, DefineSystem,
+				     ReferenceConfiguration)]
+		    .is_set)
+		return cim_error_set(&context->error, context->arena, CIM_ERR_NOT_SUPPORTED,
+				     "ReferenceConfiguration",
 				     "A machine cannot be defined from another one yet");
 	model_new_id(draft->id);
 	snprintf(draft->element_name, sizeof(draft->element_name), "%s", NAME_DEFAULT);
@@ -314,9 +321,9 @@ CIM_METHOD(Msvm_VirtualSystemManagementService, DefineSystem)
 		return cim_error_set(&context->error, context->arena, CIM_ERR_FAILED, NULL, "Store: %s",
 				     store_error(context->model->store));
 	log_notice("vm.define", "vm=%s name=\"%s\"", vm->record.id, vm->record.element_name);
-	cim_argument_set_reference(out,
-				   CIM_PARAMETER(Msvm_VirtualSystemManagementService, DefineSystem, ResultingSystem),
-				   instance_system_reference(context->arena, vm->record.id));
+	cim_argument_set_reference(
+		out, CIM_PARAMETER(Msvm_VirtualSystemManagementService, DefineSystem, ResultingSystem),
+		instance_system_reference(context->arena, vm->record.id));
 	return CIM_RETURN_COMPLETED;
 }
 
@@ -349,8 +356,9 @@ CIM_METHOD(Msvm_VirtualSystemManagementService, ModifySystemSettings)
 	struct store_vm *draft;
 
 	if (!vm || kind)
-		return cim_error_set(&context->error, context->arena, id ? CIM_ERR_NOT_FOUND : CIM_ERR_INVALID_PARAMETER,
-				     "InstanceID", "InstanceID must name the settings of a virtual machine");
+		return cim_error_set(&context->error, context->arena,
+				     id ? CIM_ERR_NOT_FOUND : CIM_ERR_INVALID_PARAMETER, "InstanceID",
+				     "InstanceID must name the settings of a virtual machine");
 	draft = new_draft(context, &vm->record);
 	if (!apply(context, draft, instance_vssd(context->arena, &vm->record), system, put_vssd) ||
 	    !commit(context, vm, draft))
@@ -366,10 +374,11 @@ static struct cim_reference *setting_reference(struct cim_context *context, cons
 
 CIM_METHOD(Msvm_VirtualSystemManagementService, AddResourceSettings)
 {
-	const struct cim_reference *affected = cim_argument_reference(
-		in, CIM_PARAMETER(Msvm_VirtualSystemManagementService, AddResourceSettings, AffectedConfiguration));
-	const struct cim_value *resources =
-		&in->values[CIM_PARAMETER(Msvm_VirtualSystemManagementService, AddResourceSettings, ResourceSettings)];
+	const struct cim_reference *affected =
+		cim_argument_reference(in, CIM_PARAMETER(Msvm_VirtualSystemManagementService,
+							 AddResourceSettings, AffectedConfiguration));
+	const struct cim_value *resources = &in->values[CIM_PARAMETER(Msvm_VirtualSystemManagementService,
+								      AddResourceSettings, ResourceSettings)];
 	const char *id = cim_reference_key(affected, "InstanceID");
 	const struct setting_kind *kind = NULL;
 	struct vm *vm = id ? instance_setting_owner(context->model, id, &kind) : NULL;
@@ -377,7 +386,8 @@ CIM_METHOD(Msvm_VirtualSystemManagementService, AddResourceSettings)
 	struct store_vm *draft;
 
 	if (!vm || kind)
-		return cim_error_set(&context->error, context->arena, CIM_ERR_NOT_FOUND, "AffectedConfiguration",
+		return cim_error_set(&context->error, context->arena, CIM_ERR_NOT_FOUND,
+				     "AffectedConfiguration",
 				     "AffectedConfiguration names no settings of a virtual machine");
 	if (!require_off(context, vm))
 		return failed(context);
@@ -390,9 +400,10 @@ CIM_METHOD(Msvm_VirtualSystemManagementService, AddResourceSettings)
 	}
 	if (!commit(context, vm, draft))
 		return failed(context);
-	cim_argument_set_references(
-		out, CIM_PARAMETER(Msvm_VirtualSystemManagementService, AddResourceSettings, ResultingResourceSettings),
-		results, resources->count);
+	cim_argument_set_references(out,
+				    CIM_PARAMETER(Msvm_VirtualSystemManagementService, AddResourceSettings,
+						  ResultingResourceSettings),
+				    results, resources->count);
 	return CIM_RETURN_COMPLETED;
 }
 
@@ -406,7 +417,8 @@ static bool modify_one(struct cim_context *context, const struct cim_instance *c
 	struct store_vm *draft;
 
 	if (!vm || !kind || kind->class != changes->class || !kind->present(&vm->record)) {
-		cim_error_set(&context->error, context->arena, id ? CIM_ERR_NOT_FOUND : CIM_ERR_INVALID_PARAMETER, field,
+		cim_error_set(&context->error, context->arena,
+			      id ? CIM_ERR_NOT_FOUND : CIM_ERR_INVALID_PARAMETER, field,
 			      "%s: InstanceID must name a present %s", field, changes->class->name);
 		return false;
 	}
@@ -422,24 +434,25 @@ static bool modify_one(struct cim_context *context, const struct cim_instance *c
 
 CIM_METHOD(Msvm_VirtualSystemManagementService, ModifyResourceSettings)
 {
-	const struct cim_value *resources =
-		&in->values[CIM_PARAMETER(Msvm_VirtualSystemManagementService, ModifyResourceSettings, ResourceSettings)];
-	struct cim_reference **results = arena_alloc(context->arena, (resources->count + 1) * sizeof(*results));
+	const struct cim_value *resources = &in->values[CIM_PARAMETER(
+		Msvm_VirtualSystemManagementService, ModifyResourceSettings, ResourceSettings)];
+	struct cim_reference **results =
+		arena_alloc(context->arena, (resources->count + 1) * sizeof(*results));
 
 	for (size_t i = 0; i < resources->count; i++)
 		if (!modify_one(context, resources->items[i].instance, "ResourceSettings", &results[i]))
 			return failed(context);
-	cim_argument_set_references(
-		out,
-		CIM_PARAMETER(Msvm_VirtualSystemManagementService, ModifyResourceSettings, ResultingResourceSettings),
-		results, resources->count);
+	cim_argument_set_references(out,
+				    CIM_PARAMETER(Msvm_VirtualSystemManagementService, ModifyResourceSettings,
+						  ResultingResourceSettings),
+				    results, resources->count);
 	return CIM_RETURN_COMPLETED;
 }
 
 CIM_METHOD(Msvm_VirtualSystemManagementService, RemoveResourceSettings)
 {
-	const struct cim_value *resources =
-		&in->values[CIM_PARAMETER(Msvm_VirtualSystemManagementService, RemoveResourceSettings, ResourceSettings)];
+	const struct cim_value *resources = &in->values[CIM_PARAMETER(
+		Msvm_VirtualSystemManagementService, RemoveResourceSettings, ResourceSettings)];
 
 	for (size_t i = 0; i < resources->count; i++) {
 		const char *id = cim_reference_key(resources->items[i].reference, "InstanceID");
@@ -448,11 +461,13 @@ CIM_METHOD(Msvm_VirtualSystemManagementService, RemoveResourceSettings)
 		struct store_vm *draft;
 
 		if (!vm || !kind || !kind->present(&vm->record))
-			return cim_error_set(&context->error, context->arena, CIM_ERR_NOT_FOUND, "ResourceSettings",
+			return cim_error_set(&context->error, context->arena, CIM_ERR_NOT_FOUND,
+					     "ResourceSettings",
 					     "ResourceSettings names a setting that is not there");
 		if (!kind->removable)
-			return cim_error_set(&context->error, context->arena, CIM_ERR_NOT_SUPPORTED, "ResourceSettings",
-					     "%s cannot be removed from a virtual machine", kind->class->name);
+			return cim_error_set(
+				&context->error, context->arena, CIM_ERR_NOT_SUPPORTED, "ResourceSettings",
+				"%s cannot be removed from a virtual machine", kind->class->name);
 		if (!require_off(context, vm))
 			return failed(context);
 		draft = new_draft(context, &vm->record);
@@ -480,9 +495,10 @@ static void modify_linux_direct(struct cim_context *context, const struct cim_in
 	struct cim_reference *result;
 
 	memcpy(named->values, changes->values, changes->class->property_count * sizeof(*named->values));
-	cim_set_string(named, CIM_SettingData_InstanceID, cim_get_string(current, CIM_SettingData_InstanceID));
+	cim_set_string(named, CIM_SettingData_InstanceID,
+		       cim_get_string(current, CIM_SettingData_InstanceID));
 	modify_one(context, named, "InstanceID", &result);
 }
 
-CIM_PROVIDER(Undercroft_LinuxKernelDirectSettingData) = { .enumerate = enumerate_linux_direct,
-							  .modify = modify_linux_direct };
+CIM_PROVIDER(Undercroft_LinuxKernelDirectSettingData) = {.enumerate = enumerate_linux_direct,
+							 .modify = modify_linux_direct};

@@ -84,8 +84,8 @@ static void set_state(struct vm *vm, enum vm_state state)
 {
 	if (vm->record.state == (int)state)
 		return;
-	log_notice("vm.state", "vm=%s from=%s to=%s", vm->record.id, vm_state_name((enum vm_state)vm->record.state),
-		   vm_state_name(state));
+	log_notice("vm.state", "vm=%s from=%s to=%s", vm->record.id,
+		   vm_state_name((enum vm_state)vm->record.state), vm_state_name(state));
 	vm->record.state = (int)state;
 	vm->record.state_changed_ms = model_now_ms();
 }
@@ -96,19 +96,24 @@ static void set_status(struct vm *vm, bool failed, const char *text)
 	snprintf(vm->record.status_text, sizeof(vm->record.status_text), "%s", text);
 }
 
-static void refuse(const struct vm *vm, const struct vm_transition *t, struct arena *arena, struct cim_error *error)
+static void refuse(const struct vm *vm, const struct vm_transition *t, struct arena *arena,
+		   struct cim_error *error)
 {
 	static const enum cim_status status[VM_REFUSAL_COUNT] = {
-		[VM_REFUSED_ALREADY] = CIM_ERR_INVALID_STATE,        [VM_REFUSED_STATE] = CIM_ERR_INVALID_STATE,
-		[VM_REFUSED_BUSY] = CIM_ERR_BUSY,                    [VM_REFUSED_COMPONENTS] = CIM_ERR_NOT_SUPPORTED,
-		[VM_REFUSED_SAVE] = CIM_ERR_NOT_SUPPORTED,           [VM_REFUSED_UNKNOWN] = CIM_ERR_NOT_SUPPORTED,
+		[VM_REFUSED_ALREADY] = CIM_ERR_INVALID_STATE,
+		[VM_REFUSED_STATE] = CIM_ERR_INVALID_STATE,
+		[VM_REFUSED_BUSY] = CIM_ERR_BUSY,
+		[VM_REFUSED_COMPONENTS] = CIM_ERR_NOT_SUPPORTED,
+		[VM_REFUSED_SAVE] = CIM_ERR_NOT_SUPPORTED,
+		[VM_REFUSED_UNKNOWN] = CIM_ERR_NOT_SUPPORTED,
 		[VM_REFUSED_NUMBER] = CIM_ERR_INVALID_PARAMETER,
 	};
 	const char *text = vm_refusal_text(t->refusal);
 
 	cim_error_set(error, arena, status[t->refusal],
-		      t->refusal == VM_REFUSED_NUMBER ? "RequestedState" : NULL, "%s is %s; RequestedState %u: %s",
-		      vm->record.element_name, vm_state_name(t->from), t->requested, text);
+		      t->refusal == VM_REFUSED_NUMBER ? "RequestedState" : NULL,
+		      "%s is %s; RequestedState %u: %s", vm->record.element_name, vm_state_name(t->from),
+		      t->requested, text);
 	error->has_state = true;
 	error->current_state = vm_state_enabled_state(t->from);
 	error->available_count = vm_state_available(t->from, error->available, CIM_STATES_MAX);
@@ -126,7 +131,8 @@ uint32_t vm_request_state_change(struct model *model, struct vm *vm, unsigned re
 		return cim_status_return_value(error->status);
 	}
 	if (store_begin(model->store))
-		return cim_error_set(error, arena, CIM_ERR_FAILED, NULL, "Store: %s", store_error(model->store));
+		return cim_error_set(error, arena, CIM_ERR_FAILED, NULL, "Store: %s",
+				     store_error(model->store));
 	set_state(vm, t.to);
 	vm->record.requested_state = (int)requested;
 	job = job_create(model, vm, t.action);
@@ -139,7 +145,8 @@ uint32_t vm_request_state_change(struct model *model, struct vm *vm, unsigned re
 		return CIM_RETURN_FAILED;
 	}
 	if (vm->job)
-		job_fail(model, vm->job, JOB_TERMINATED, (int)CIM_RETURN_INVALID_STATE, "Replaced by a later request");
+		job_fail(model, vm->job, JOB_TERMINATED, (int)CIM_RETURN_INVALID_STATE,
+			 "Replaced by a later request");
 	vm->job = job;
 	job->queued = true;
 	model_wake(model);
@@ -147,11 +154,14 @@ uint32_t vm_request_state_change(struct model *model, struct vm *vm, unsigned re
 	return CIM_RETURN_JOB_STARTED;
 }
 
-/* The machine falls back to what its worker says, or to off. */
+/* The machine falls back to what its worker says, or to off. A worker that never started, or is ending, goes.
+ */
 static enum vm_state settled_state(const struct vm *vm)
 {
 	if (!vm->worker)
 		return VM_OFF;
+	if (vm->worker->state == WORKER_CREATED || vm->worker->state == WORKER_STOPPED)
+		return VM_STOPPING;
 	return vm->worker->state == WORKER_STATE_PAUSED ? VM_PAUSED : VM_RUNNING;
 }
 
@@ -262,8 +272,10 @@ void vm_worker_answer(struct vm *vm, enum worker_request request, const char *er
 		enum worker_request request;
 		enum vm_action action;
 	} expected[] = {
-		{ WORKER_REQUEST_START, VM_ACTION_START },   { WORKER_REQUEST_PAUSE, VM_ACTION_PAUSE },
-		{ WORKER_REQUEST_RESUME, VM_ACTION_RESUME }, { WORKER_REQUEST_RESET, VM_ACTION_RESET },
+		{WORKER_REQUEST_START, VM_ACTION_START},
+		{WORKER_REQUEST_PAUSE, VM_ACTION_PAUSE},
+		{WORKER_REQUEST_RESUME, VM_ACTION_RESUME},
+		{WORKER_REQUEST_RESET, VM_ACTION_RESET},
 	};
 	struct model *model = vm->model;
 	char text[STORE_STATUS_MAX + 1];
@@ -277,10 +289,11 @@ void vm_worker_answer(struct vm *vm, enum worker_request request, const char *er
 				 message[0] ? message : error_code);
 		if (request == WORKER_REQUEST_START || request == WORKER_REQUEST_STOP) {
 			/* Nothing to keep: its end settles the job. */
-			worker_kill_after(vm->worker, request == WORKER_REQUEST_STOP ||
-							      worker_send(vm->worker, WORKER_REQUEST_STOP)
-						      ? 0
-						      : TURN_OFF_MS);
+			worker_kill_after(vm->worker,
+					  request == WORKER_REQUEST_STOP ||
+							  worker_send(vm->worker, WORKER_REQUEST_STOP)
+						  ? 0
+						  : TURN_OFF_MS);
 			return;
 		}
 		if (vm->job)
@@ -297,7 +310,8 @@ void vm_worker_answer(struct vm *vm, enum worker_request request, const char *er
 }
 
 /* What the end of a worker means for a person; false when nothing went wrong. */
-static bool describe_end(const struct vm *vm, const struct worker_end *end, bool asked, char *text, size_t size)
+static bool describe_end(const struct vm *vm, const struct worker_end *end, bool asked, char *text,
+			 size_t size)
 {
 	if (end->start_error[0] && !asked) {
 		snprintf(text, size, "The virtual machine could not start: %s", end->start_error);
@@ -319,7 +333,8 @@ static bool describe_end(const struct vm *vm, const struct worker_end *end, bool
 	else if (end->have_status && end->signaled)
 		snprintf(text, size, "The worker process was killed by signal %d", end->code);
 	else if (vm->record.state == VM_STARTING)
-		snprintf(text, size, "The virtual machine could not start%s%s", end->last_line[0] ? ": " : "", end->last_line);
+		snprintf(text, size, "The virtual machine could not start%s%s", end->last_line[0] ? ": " : "",
+			 end->last_line);
 	else if (end->have_status)
 		snprintf(text, size, "The worker process ended with status %d%s%s", end->code,
 			 end->last_line[0] ? ": " : "", end->last_line);
@@ -350,6 +365,13 @@ void vm_worker_gone(struct vm *vm, const struct worker_end *end)
 			 text[0] ? text : "The virtual machine was turned off");
 }
 
+void vm_worker_silent(struct vm *vm)
+{
+	set_status(vm, true, "The worker process does not answer");
+	log_warning("worker.silent", "vm=%s", vm->record.id);
+	save(vm->model, vm);
+}
+
 void vm_check_deadline(struct vm *vm, int64_t monotonic_ms)
 {
 	struct job *job = vm->job;
@@ -373,6 +395,8 @@ static void settle_machine(struct model *model, struct vm *vm)
 	bool was_up = vm_state_has_worker((enum vm_state)vm->record.state);
 
 	set_state(vm, state);
+	if (state == VM_STOPPING)
+		worker_kill_after(vm->worker, worker_send(vm->worker, WORKER_REQUEST_STOP) ? 0 : TURN_OFF_MS);
 	if (!vm->worker && was_up)
 		set_status(vm, true, "The worker process ended while the management service was not running");
 	else if (vm->worker && vm->worker->state == WORKER_UNKNOWN)

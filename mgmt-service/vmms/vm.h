@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A virtual machine: its settings, its state, and the worker that runs it. Everything here under the model's lock. */
+/* A virtual machine: its settings, its state, and the worker that runs it. Everything here under the model's
+ * lock. */
 #ifndef VMMS_VM_H
 #define VMMS_VM_H
 
@@ -18,9 +19,9 @@
 struct vm {
 	struct model *model;
 	struct store_vm record;
-	struct worker *worker;		/* NULL while there is none */
-	struct job *job;		/* that changes its state now, or NULL */
-	struct console_log console;	/* what the last worker's console wrote */
+	struct worker *worker;      /* NULL while there is none */
+	struct job *job;            /* that changes its state now, or NULL */
+	struct console_log console; /* what the last worker's console wrote */
 	struct vm *next;
 };
 
@@ -34,7 +35,8 @@ int vm_destroy(struct model *model, struct vm *vm);
 void vm_free_all(struct model *model);
 
 /*
- * Checks the request against the table, creates and queues the job. 4096 and the job, or a refusal in `error`.
+ * Checks the request against the table, creates and queues the job. 4096 and the job, or a refusal in
+ * `error`.
  */
 uint32_t vm_request_state_change(struct model *model, struct vm *vm, unsigned requested, struct arena *arena,
 				 struct cim_error *error, struct job **out_job);
@@ -43,7 +45,10 @@ uint32_t vm_request_state_change(struct model *model, struct vm *vm, unsigned re
 void vm_run_job(struct model *model, struct job *job);
 /* Called by worker.c. */
 void vm_worker_state(struct vm *vm, enum worker_state state, const char *reason);
-void vm_worker_answer(struct vm *vm, enum worker_request request, const char *error_code, const char *message);
+void vm_worker_answer(struct vm *vm, enum worker_request request, const char *error_code,
+		      const char *message);
+/* It has not answered for WORKER_SILENT_MS; its next state says that it does again. */
+void vm_worker_silent(struct vm *vm);
 /* The worker is freed afterwards. */
 void vm_worker_gone(struct vm *vm, const struct worker_end *end);
 void vm_check_deadline(struct vm *vm, int64_t monotonic_ms);

@@ -111,8 +111,9 @@ static const char *const refusal_texts[VM_REFUSAL_COUNT] = {
 	[VM_REFUSED_ALREADY] = "the virtual machine is in this state already",
 	[VM_REFUSED_STATE] = "this cannot be asked of a virtual machine in its present state",
 	[VM_REFUSED_BUSY] = "the virtual machine is changing its state",
-	[VM_REFUSED_COMPONENTS] = "the guest has no integration component that could do this; turn off (3) or reset (11) "
-				  "work without it",
+	[VM_REFUSED_COMPONENTS] =
+		"the guest has no integration component that could do this; turn off (3) or reset (11) "
+		"work without it",
 	[VM_REFUSED_SAVE] = "saved states are not supported",
 	[VM_REFUSED_UNKNOWN] = "this request is not supported",
 	[VM_REFUSED_NUMBER] = "this is no RequestedState",
@@ -130,8 +131,8 @@ struct vm_transition vm_state_request(enum vm_state from, unsigned requested)
 	for (size_t i = 0; i < vm_transition_count; i++)
 		if (vm_transitions[i].from == from && vm_transitions[i].requested == requested)
 			return vm_transitions[i];
-	return (struct vm_transition){ from, (uint16_t)requested, VM_ACTION_NONE, from,
-				       documented(requested) ? VM_REFUSED_UNKNOWN : VM_REFUSED_NUMBER };
+	return (struct vm_transition){from, (uint16_t)requested, VM_ACTION_NONE, from,
+				      documented(requested) ? VM_REFUSED_UNKNOWN : VM_REFUSED_NUMBER};
 }
 
 const char *vm_refusal_text(enum vm_refusal refusal)

@@ -5,7 +5,8 @@
  *            start            (worker runs)
  *   OFF ------------> STARTING ------------> RUNNING <----> PAUSING / RESETTING / RESUMING <----> PAUSED
  *    ^                                          |                     |
- *    +---------------- STOPPING <---------------+---------------------+        any state -> OFF: the worker is gone
+ *    +---------------- STOPPING <---------------+---------------------+        any state -> OFF: the worker
+ * is gone
  */
 #ifndef VMMS_VM_STATE_H
 #define VMMS_VM_STATE_H
@@ -27,17 +28,24 @@ enum vm_state {
 	VM_STATE_COUNT,
 };
 
-enum vm_action { VM_ACTION_NONE, VM_ACTION_START, VM_ACTION_TURN_OFF, VM_ACTION_PAUSE, VM_ACTION_RESUME, VM_ACTION_RESET };
+enum vm_action {
+	VM_ACTION_NONE,
+	VM_ACTION_START,
+	VM_ACTION_TURN_OFF,
+	VM_ACTION_PAUSE,
+	VM_ACTION_RESUME,
+	VM_ACTION_RESET
+};
 
 enum vm_refusal {
 	VM_ALLOWED,
-	VM_REFUSED_ALREADY,		/* it is in that state */
-	VM_REFUSED_STATE,		/* not from this state */
-	VM_REFUSED_BUSY,		/* it is changing state; the same request may do later */
-	VM_REFUSED_COMPONENTS,		/* needs integration components in the guest */
-	VM_REFUSED_SAVE,		/* needs saved states */
-	VM_REFUSED_UNKNOWN,		/* a documented request that this service does not take */
-	VM_REFUSED_NUMBER,		/* no documented request */
+	VM_REFUSED_ALREADY,    /* it is in that state */
+	VM_REFUSED_STATE,      /* not from this state */
+	VM_REFUSED_BUSY,       /* it is changing state; the same request may do later */
+	VM_REFUSED_COMPONENTS, /* needs integration components in the guest */
+	VM_REFUSED_SAVE,       /* needs saved states */
+	VM_REFUSED_UNKNOWN,    /* a documented request that this service does not take */
+	VM_REFUSED_NUMBER,     /* no documented request */
 	VM_REFUSAL_COUNT,
 };
 
@@ -51,13 +59,13 @@ enum vm_refusal {
 #define VM_REQUEST_RESET    11
 #define VM_REQUEST_PAUSING  32776
 #define VM_REQUEST_RESUMING 32777
-#define VM_REQUEST_NONE     12	/* RequestedState of a system nothing was asked of: Not Applicable */
+#define VM_REQUEST_NONE     12 /* RequestedState of a system nothing was asked of: Not Applicable */
 
 struct vm_transition {
 	enum vm_state from;
 	uint16_t requested;
 	enum vm_action action;
-	enum vm_state to;		/* while the action runs; == from when refused */
+	enum vm_state to; /* while the action runs; == from when refused */
 	enum vm_refusal refusal;
 };
 

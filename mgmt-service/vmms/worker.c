@@ -74,7 +74,8 @@ static void gone(struct worker *worker)
 	}
 	release_links(worker);
 	worker_proc_remove_sockets(worker->model, vm->record.id);
-	worker_proc_last_line(worker->model, vm->record.id, worker->end.last_line, sizeof(worker->end.last_line));
+	worker_proc_last_line(worker->model, vm->record.id, worker->end.last_line,
+			      sizeof(worker->end.last_line));
 	vm->worker = NULL;
 	vm_worker_gone(vm, &worker->end);
 	free(worker);
@@ -82,7 +83,8 @@ static void gone(struct worker *worker)
 
 static void kill_now(struct worker *worker, const char *why)
 {
-	log_warning("worker.kill", "vm=%s pid=%d reason=\"%s\"", worker->vm->record.id, (int)worker->pid, why);
+	log_warning("worker.kill", "vm=%s pid=%d reason=\"%s\"", worker->vm->record.id, (int)worker->pid,
+		    why);
 	worker->kill_at_ms = 0;
 	if (worker->process.fd >= 0)
 		syscall(SYS_pidfd_send_signal, worker->process.fd, SIGKILL, NULL, 0);
@@ -122,7 +124,7 @@ static bool process_is_worker_of(int64_t pid, const char *id)
 static void process_ready(void *context)
 {
 	struct worker *worker = context;
-	siginfo_t info = { 0 };
+	siginfo_t info = {0};
 
 	/* Its last words may still be in the socket. */
 	if (worker->control.fd >= 0)
@@ -158,10 +160,15 @@ static void take_status(struct worker *worker, const struct worker_packet *packe
 {
 	int64_t now = model_monotonic_ms();
 
+	worker->status_asked_ms = 0;
+	worker->silent = false;
 	learn_pid(worker, packet->pid);
-	if (worker->has_status && now > worker->status_at_ms && packet->cpu_time_100ns >= worker->cpu_time_100ns) {
-		uint64_t room = (uint64_t)(now - worker->status_at_ms) * 10000 * worker->vm->record.processor_count;
-		uint64_t percent = (packet->cpu_time_100ns - worker->cpu_time_100ns) / (room / 100 ? room / 100 : 1);
+	if (worker->has_status && now > worker->status_at_ms &&
+	    packet->cpu_time_100ns >= worker->cpu_time_100ns) {
+		uint64_t room =
+			(uint64_t)(now - worker->status_at_ms) * 10000 * worker->vm->record.processor_count;
+		uint64_t percent =
+			(packet->cpu_time_100ns - worker->cpu_time_100ns) / (room / 100 ? room / 100 : 1);
 
 		worker->cpu_percent = percent > 100 ? 100 : (unsigned)percent;
 	}
@@ -176,14 +183,17 @@ static void take_status(struct worker *worker, const struct worker_packet *packe
 
 uint64_t worker_uptime_ms(const struct worker *worker)
 {
-	uint64_t extra = worker->state == WORKER_STATE_RUNNING ? (uint64_t)(model_monotonic_ms() - worker->status_at_ms) : 0;
+	uint64_t extra = worker->state == WORKER_STATE_RUNNING
+				 ? (uint64_t)(model_monotonic_ms() - worker->status_at_ms)
+				 : 0;
 
 	return worker->has_status ? worker->uptime_ms + extra : 0;
 }
 
 static void take_state(struct worker *worker, const struct worker_packet *packet)
 {
-	log_notice("worker.state", "vm=%s state=%d reason=\"%s\"", worker->vm->record.id, packet->state, packet->reason);
+	log_notice("worker.state", "vm=%s state=%d reason=\"%s\"", worker->vm->record.id, packet->state,
+		   packet->reason);
 	/* Uptime runs only while the guest does: fix the figure at each change. */
 	if (worker->has_status) {
 		worker->uptime_ms = worker_uptime_ms(worker);
@@ -213,8 +223,8 @@ static int take_answer(struct worker *worker, const struct worker_packet *packet
 				take_status(worker, packet);
 			return 0;
 		}
-		vm_worker_answer(worker->vm, request, packet->kind == WORKER_PACKET_ERROR ? packet->code : NULL,
-				 packet->message);
+		vm_worker_answer(worker->vm, request,
+				 packet->kind == WORKER_PACKET_ERROR ? packet->code : NULL, packet->message);
 		return 0;
 	}
 	return -1;
@@ -367,6 +377,8 @@ int worker_send(struct worker *worker, enum worker_request request)
 		return -1;
 	worker->pending[slot].id = worker->next_id++;
 	worker->pending[slot].request = request;
+	if (request == WORKER_REQUEST_STATUS)
+		worker->status_asked_ms = model_monotonic_ms();
 	return 0;
 }
 
@@ -384,20 +396,28 @@ void worker_tick(struct worker *worker, int64_t monotonic_ms)
 		kill_now(worker, "it did not end in time");
 		return;
 	}
-	if (worker->control.fd >= 0 && !worker_is_pending(worker, WORKER_REQUEST_STATUS) &&
+	if (worker->control.fd < 0)
+		return;
+	if (worker->status_asked_ms && monotonic_ms - worker->status_asked_ms >= WORKER_SILENT_MS &&
+	    !worker->silent) {
+		worker->silent = true;
+		vm_worker_silent(worker->vm);
+	}
+	if (!worker_is_pending(worker, WORKER_REQUEST_STATUS) &&
 	    monotonic_ms - worker->status_at_ms >= STATUS_PERIOD_MS)
 		worker_send(worker, WORKER_REQUEST_STATUS);
 }
 
 void worker_stop_stray(struct model *model, const char *id)
 {
-	struct timeval wait = { .tv_sec = STRAY_WAIT_SECONDS };
+	struct timeval wait = {.tv_sec = STRAY_WAIT_SECONDS};
 	int fd = worker_proc_connect(model, id, "control", SOCK_SEQPACKET);
 	char *text = worker_wire_request(1, WORKER_REQUEST_STOP);
 	char answer[4096];
 
 	if (fd >= 0 && text) {
-		log_warning("worker.stray", "vm=%s text=\"a worker runs for a machine that is not in the store\"", id);
+		log_warning("worker.stray",
+			    "vm=%s text=\"a worker runs for a machine that is not in the store\"", id);
 		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
 		if (send(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
 			while (recv(fd, answer, sizeof(answer), 0) > 0)

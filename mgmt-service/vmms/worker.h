@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The link to one worker process: its control and console sockets, its exit. Runs on the main thread with the model
- * locked. A worker is not trusted: what it sends is bounded and checked, and a worker that breaks the protocol is
- * killed. Source: schemas/worker/worker_msg.h.
+ * The link to one worker process: its control and console sockets, its exit. Runs on the main thread with the
+ * model locked. A worker is not trusted: what it sends is bounded and checked, and a worker that breaks the
+ * protocol is killed. Source: schemas/worker/worker_msg.h.
  */
 #ifndef VMMS_WORKER_H
 #define VMMS_WORKER_H
@@ -14,45 +14,61 @@
 #include "daemon/loop.h"
 #include "vmms/model.h"
 
-enum worker_state { WORKER_UNKNOWN, WORKER_CREATED, WORKER_STATE_RUNNING, WORKER_STATE_PAUSED, WORKER_STOPPED };
-enum worker_request { WORKER_REQUEST_STATUS, WORKER_REQUEST_START, WORKER_REQUEST_PAUSE, WORKER_REQUEST_RESUME,
-		      WORKER_REQUEST_STOP, WORKER_REQUEST_RESET, WORKER_REQUEST_COUNT };
+enum worker_state {
+	WORKER_UNKNOWN,
+	WORKER_CREATED,
+	WORKER_STATE_RUNNING,
+	WORKER_STATE_PAUSED,
+	WORKER_STOPPED
+};
+enum worker_request {
+	WORKER_REQUEST_STATUS,
+	WORKER_REQUEST_START,
+	WORKER_REQUEST_PAUSE,
+	WORKER_REQUEST_RESUME,
+	WORKER_REQUEST_STOP,
+	WORKER_REQUEST_RESET,
+	WORKER_REQUEST_COUNT
+};
 
 #define WORKER_REASON_SIZE 64
 #define WORKER_PENDING_MAX 8
+#define WORKER_SILENT_MS   20000
 
 /* How it ended, as far as can be known. */
 struct worker_end {
-	char reason[WORKER_REASON_SIZE];	/* of its last "stopped" event, or empty */
-	bool have_status;			/* only of our own children */
+	char reason[WORKER_REASON_SIZE]; /* of its last "stopped" event, or empty */
+	bool have_status;                /* only of our own children */
 	bool signaled;
-	int code;				/* exit status or signal */
-	char last_line[256];			/* of its standard error */
-	char start_error[256];			/* what it answered to start, or empty */
+	int code;              /* exit status or signal */
+	char last_line[256];   /* of its standard error */
+	char start_error[256]; /* what it answered to start, or empty */
 };
 
 struct worker {
 	struct model *model;
 	struct vm *vm;
-	pid_t pid;			/* 0: not known yet (adopted) */
+	pid_t pid; /* 0: not known yet (adopted) */
 	bool is_child;
-	struct loop_source process;	/* pidfd */
+	struct loop_source process; /* pidfd */
 	struct loop_source control;
 	struct loop_source console;
 	uint64_t next_id;
 	struct {
-		uint64_t id;		/* 0: free */
+		uint64_t id; /* 0: free */
 		enum worker_request request;
 	} pending[WORKER_PENDING_MAX];
 	enum worker_state state;
 	struct worker_end end;
-	int64_t kill_at_ms;		/* monotonic; 0: no */
+	int64_t kill_at_ms; /* monotonic; 0: no */
 	bool has_status;
-	uint64_t uptime_ms;		/* as of status_at_ms */
+	uint64_t uptime_ms; /* as of status_at_ms */
 	uint64_t cpu_time_100ns;
 	uint64_t memory_mib;
-	unsigned cpu_percent;		/* of all its virtual processors */
-	int64_t status_at_ms;		/* monotonic */
+	unsigned cpu_percent;    /* of all its virtual processors */
+	int64_t status_at_ms;    /* monotonic */
+	int64_t status_asked_ms; /* monotonic; 0: no question is open */
+	bool silent;
 };
 
 /* Starts a process for the machine and connects to it. NULL with the reason. */

@@ -44,8 +44,8 @@ static int address(const struct model *model, const char *id, const char *kind, 
 {
 	memset(out, 0, sizeof(*out));
 	out->sun_family = AF_UNIX;
-	return snprintf(out->sun_path, sizeof(out->sun_path), "/proc/self/fd/%d/%s.%s", model->workers_fd, id, kind) <
-			       (int)sizeof(out->sun_path)
+	return snprintf(out->sun_path, sizeof(out->sun_path), "/proc/self/fd/%d/%s.%s", model->workers_fd, id,
+			kind) < (int)sizeof(out->sun_path)
 		       ? 0
 		       : -1;
 }
@@ -95,7 +95,8 @@ static int listen_on(const struct model *model, const char *id, const char *kind
 	remove_name(model, id, kind);
 	if (fd < 0 || address(model, id, kind, &at) || bind(fd, (struct sockaddr *)&at, sizeof(at)) ||
 	    listen(fd, LISTEN_MAX)) {
-		snprintf(reason, reason_size, "The %s socket of the worker cannot be made: %s", kind, strerror(errno));
+		snprintf(reason, reason_size, "The %s socket of the worker cannot be made: %s", kind,
+			 strerror(errno));
 		if (fd >= 0)
 			close(fd);
 		return -1;
@@ -111,7 +112,8 @@ static int config_fd(const struct store_vm *vm, char *reason, unsigned reason_si
 
 	if (!text || fd < 0 || write(fd, text, size) != (ssize_t)size || lseek(fd, 0, SEEK_SET) != 0 ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)) {
-		snprintf(reason, reason_size, "The worker's configuration cannot be written: %s", strerror(errno));
+		snprintf(reason, reason_size, "The worker's configuration cannot be written: %s",
+			 strerror(errno));
 		if (fd >= 0)
 			close(fd);
 		fd = -1;
@@ -128,7 +130,8 @@ static int find_user(const struct config *config, struct launch *launch, char *r
 		return 0;
 	user = getpwnam(config->worker_user);
 	if (!user) {
-		snprintf(reason, reason_size, "There is no user %s to run the worker as", config->worker_user);
+		snprintf(reason, reason_size, "There is no user %s to run the worker as",
+			 config->worker_user);
 		return -1;
 	}
 	launch->change_user = true;
@@ -145,7 +148,8 @@ static int open_files(struct model *model, const struct store_vm *vm, struct lau
 
 	if (!vm->has_linux_direct || !vm->kernel_path[0]) {
 		snprintf(reason, reason_size,
-			 "The virtual machine has nothing to boot: add Undercroft_LinuxKernelDirectSettingData");
+			 "The virtual machine has nothing to boot: add "
+			 "Undercroft_LinuxKernelDirectSettingData");
 		return -1;
 	}
 	launch->fds[FD_KERNEL] = kernel_file_open(config, vm->kernel_path, reason, reason_size);
@@ -158,7 +162,8 @@ static int open_files(struct model *model, const struct store_vm *vm, struct lau
 	}
 	launch->fds[FD_MSHV] = open(config->mshv_device, O_RDWR | O_CLOEXEC);
 	if (launch->fds[FD_MSHV] < 0) {
-		snprintf(reason, reason_size, "%s cannot be opened: %s", config->mshv_device, strerror(errno));
+		snprintf(reason, reason_size, "%s cannot be opened: %s", config->mshv_device,
+			 strerror(errno));
 		return -1;
 	}
 	launch->fds[FD_CONFIG] = config_fd(vm, reason, reason_size);
@@ -190,7 +195,8 @@ static void close_files(struct launch *launch)
 		close(launch->null_fd);
 }
 
-/* Out of the way of the numbers they get in the child, so that no dup2 overwrites one that is still needed. */
+/* Out of the way of the numbers they get in the child, so that no dup2 overwrites one that is still needed.
+ */
 static int move_high(int *fd)
 {
 	int high = fcntl(*fd, F_DUPFD_CLOEXEC, FIRST_FD + FD_COUNT + 8);
@@ -225,8 +231,10 @@ static int prepare(const struct model *model, const struct store_vm *vm, struct 
 /* In the child of a process with threads: system calls only. */
 static void __attribute__((noreturn)) child(const struct launch *launch, const char *program)
 {
-	static const char *const environment[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", NULL };
-	static const char failed[] = "vmms: the worker process could not be set up or its program not executed\n";
+	static const char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8",
+						  NULL};
+	static const char failed[] =
+		"vmms: the worker process could not be set up or its program not executed\n";
 	sigset_t none;
 
 	for (int s = 1; s < NSIG; s++)
@@ -245,7 +253,8 @@ static void __attribute__((noreturn)) child(const struct launch *launch, const c
 	if (launch->fds[FD_INITRD] < 0)
 		close(FIRST_FD + FD_INITRD);
 	/* The raw calls: glibc's wrappers would talk to threads that this process does not have. */
-	if (launch->change_user && (syscall(SYS_setgroups, 0, NULL) || syscall(SYS_setresgid, launch->gid, launch->gid, launch->gid) ||
+	if (launch->change_user && (syscall(SYS_setgroups, 0, NULL) ||
+				    syscall(SYS_setresgid, launch->gid, launch->gid, launch->gid) ||
 				    syscall(SYS_setresuid, launch->uid, launch->uid, launch->uid)))
 		goto failed;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
@@ -258,10 +267,10 @@ failed:
 	_exit(127);
 }
 
-int worker_proc_start(struct model *model, const struct store_vm *vm, struct worker_process *process, char *reason,
-		      unsigned reason_size)
+int worker_proc_start(struct model *model, const struct store_vm *vm, struct worker_process *process,
+		      char *reason, unsigned reason_size)
 {
-	struct launch launch = { .log_fd = -1, .null_fd = -1 };
+	struct launch launch = {.log_fd = -1, .null_fd = -1};
 	int result = -1;
 
 	for (int i = 0; i < FD_COUNT; i++)
@@ -274,7 +283,8 @@ int worker_proc_start(struct model *model, const struct store_vm *vm, struct wor
 		goto out;
 	}
 	if (access(model->config->vmwp, X_OK)) {
-		snprintf(reason, reason_size, "%s cannot be executed: %s", model->config->vmwp, strerror(errno));
+		snprintf(reason, reason_size, "%s cannot be executed: %s", model->config->vmwp,
+			 strerror(errno));
 		goto out;
 	}
 	process->pid = fork();
@@ -312,7 +322,8 @@ void worker_proc_last_line(const struct model *model, const char *id, char *out,
 	if (fd < 0)
 		return;
 	size = lseek(fd, 0, SEEK_END);
-	count = size > 0 ? pread(fd, tail, sizeof(tail) - 1, size > (off_t)sizeof(tail) - 1 ? size - (off_t)sizeof(tail) + 1 : 0)
+	count = size > 0 ? pread(fd, tail, sizeof(tail) - 1,
+				 size > (off_t)sizeof(tail) - 1 ? size - (off_t)sizeof(tail) + 1 : 0)
 			 : 0;
 	close(fd);
 	if (count <= 0)

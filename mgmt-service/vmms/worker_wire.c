@@ -9,18 +9,19 @@
 #define JSON_DEPTH_MAX 16
 
 static const char *const request_names[WORKER_REQUEST_COUNT] = {
-	[WORKER_REQUEST_STATUS] = "status", [WORKER_REQUEST_START] = "start", [WORKER_REQUEST_PAUSE] = "pause",
-	[WORKER_REQUEST_RESUME] = "resume", [WORKER_REQUEST_STOP] = "stop",   [WORKER_REQUEST_RESET] = "reset",
+	[WORKER_REQUEST_STATUS] = "status", [WORKER_REQUEST_START] = "start",
+	[WORKER_REQUEST_PAUSE] = "pause",   [WORKER_REQUEST_RESUME] = "resume",
+	[WORKER_REQUEST_STOP] = "stop",     [WORKER_REQUEST_RESET] = "reset",
 };
 
 static const struct {
 	const char *name;
 	enum worker_state state;
 } states[] = {
-	{ "created", WORKER_CREATED },
-	{ "running", WORKER_STATE_RUNNING },
-	{ "paused", WORKER_STATE_PAUSED },
-	{ "stopped", WORKER_STOPPED },
+	{"created", WORKER_CREATED},
+	{"running", WORKER_STATE_RUNNING},
+	{"paused", WORKER_STATE_PAUSED},
+	{"stopped", WORKER_STOPPED},
 };
 
 const char *worker_request_name(enum worker_request request)
@@ -79,7 +80,8 @@ static bool get_text(struct json_object *object, const char *key, char *out, siz
 	struct json_object *member;
 
 	out[0] = 0;
-	if (!json_object_object_get_ex(object, key, &member) || !json_object_is_type(member, json_type_string))
+	if (!json_object_object_get_ex(object, key, &member) ||
+	    !json_object_is_type(member, json_type_string))
 		return false;
 	snprintf(out, size, "%s", json_object_get_string(member));
 	for (char *c = out; *c; c++)

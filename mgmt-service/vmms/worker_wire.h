@@ -8,12 +8,17 @@
 #include "store/store.h"
 #include "vmms/worker.h"
 
-enum worker_packet_kind { WORKER_PACKET_RESULT, WORKER_PACKET_ERROR, WORKER_PACKET_STATE, WORKER_PACKET_OTHER };
+enum worker_packet_kind {
+	WORKER_PACKET_RESULT,
+	WORKER_PACKET_ERROR,
+	WORKER_PACKET_STATE,
+	WORKER_PACKET_OTHER
+};
 
 struct worker_packet {
 	enum worker_packet_kind kind;
-	uint64_t id;			/* result and error */
-	enum worker_state state;	/* state event; result of status, else WORKER_UNKNOWN */
+	uint64_t id;             /* result and error */
+	enum worker_state state; /* state event; result of status, else WORKER_UNKNOWN */
 	char reason[WORKER_REASON_SIZE];
 	char code[64];
 	char message[256];

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Shape of the tables that mofc makes from the MOF files: data only, constant, valid for the life of the program.
- * Names compare without case, as in CIM. Properties and methods of a class include the inherited ones, base class
- * first, so that an index is the same in a class and in its subclasses; an override changes a row in place.
+ * Shape of the tables that mofc makes from the MOF files: data only, constant, valid for the life of the
+ * program. Names compare without case, as in CIM. Properties and methods of a class include the inherited
+ * ones, base class first, so that an index is the same in a class and in its subclasses; an override changes
+ * a row in place.
  *
  * Source: DSP0004 (MOF, meta schema, qualifiers).
  */
@@ -32,8 +33,8 @@ enum cim_type {
 #define CIM_CLASS_ASSOCIATION 0x2u
 
 #define CIM_PROPERTY_KEY      0x1u
-#define CIM_PROPERTY_WRITE    0x2u	/* a client may put it; settings change through methods as well */
-#define CIM_PROPERTY_GAUGE    0x4u	/* changes by itself: no part of the entity tag */
+#define CIM_PROPERTY_WRITE    0x2u /* a client may put it; settings change through methods as well */
+#define CIM_PROPERTY_GAUGE    0x4u /* changes by itself: no part of the entity tag */
 #define CIM_PROPERTY_REQUIRED 0x8u
 
 #define CIM_PARAMETER_IN       0x1u
@@ -53,9 +54,9 @@ struct cim_label {
 struct cim_value_type {
 	enum cim_type type;
 	bool is_array;
-	const char *target;		/* class of a reference or of an embedded instance, or NULL */
-	const char *units;		/* or NULL */
-	uint32_t max_length;		/* characters of a string; 0: no limit of its own */
+	const char *target;  /* class of a reference or of an embedded instance, or NULL */
+	const char *units;   /* or NULL */
+	uint32_t max_length; /* characters of a string; 0: no limit of its own */
 	bool has_minimum, has_maximum;
 	int64_t minimum, maximum;
 	const struct cim_label *labels;
@@ -64,11 +65,11 @@ struct cim_value_type {
 
 struct cim_property {
 	const char *name;
-	const char *origin;		/* class that introduced it */
-	const char *description;	/* or NULL */
+	const char *origin;      /* class that introduced it */
+	const char *description; /* or NULL */
 	unsigned flags;
 	struct cim_value_type value;
-	const char *const *defaults;	/* literals as text; one for a scalar */
+	const char *const *defaults; /* literals as text; one for a scalar */
 	size_t default_count;
 };
 
@@ -89,14 +90,15 @@ struct cim_method {
 
 struct cim_class {
 	const char *name;
-	const char *description;	/* or NULL */
+	const char *description; /* or NULL */
 	const struct cim_class *superclass;
 	unsigned flags;
 	const struct cim_property *properties;
 	size_t property_count;
 	const struct cim_method *methods;
 	size_t method_count;
-	const uint16_t *keys;		/* indices of the key properties, in the order in which the text made them keys */
+	const uint16_t
+		*keys; /* indices of the key properties, in the order in which the text made them keys */
 	size_t key_count;
 };
 

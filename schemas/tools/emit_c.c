@@ -7,14 +7,15 @@
 
 #include "emit.h"
 
-#define FIRST_LINES "/* SPDX-License-Identifier: Apache-2.0 */\n/* Made by mofc from schemas/mof. Do not edit. */\n"
+#define FIRST_LINES                                                                                          \
+	"/* SPDX-License-Identifier: Apache-2.0 */\n/* Made by mofc from schemas/mof. Do not edit. */\n"
 
 static const char *const type_constants[] = {
-	[CIM_TYPE_BOOLEAN] = "CIM_TYPE_BOOLEAN", [CIM_TYPE_UINT8] = "CIM_TYPE_UINT8",
-	[CIM_TYPE_UINT16] = "CIM_TYPE_UINT16",   [CIM_TYPE_UINT32] = "CIM_TYPE_UINT32",
-	[CIM_TYPE_UINT64] = "CIM_TYPE_UINT64",   [CIM_TYPE_SINT8] = "CIM_TYPE_SINT8",
-	[CIM_TYPE_SINT16] = "CIM_TYPE_SINT16",   [CIM_TYPE_SINT32] = "CIM_TYPE_SINT32",
-	[CIM_TYPE_SINT64] = "CIM_TYPE_SINT64",   [CIM_TYPE_STRING] = "CIM_TYPE_STRING",
+	[CIM_TYPE_BOOLEAN] = "CIM_TYPE_BOOLEAN",   [CIM_TYPE_UINT8] = "CIM_TYPE_UINT8",
+	[CIM_TYPE_UINT16] = "CIM_TYPE_UINT16",     [CIM_TYPE_UINT32] = "CIM_TYPE_UINT32",
+	[CIM_TYPE_UINT64] = "CIM_TYPE_UINT64",     [CIM_TYPE_SINT8] = "CIM_TYPE_SINT8",
+	[CIM_TYPE_SINT16] = "CIM_TYPE_SINT16",     [CIM_TYPE_SINT32] = "CIM_TYPE_SINT32",
+	[CIM_TYPE_SINT64] = "CIM_TYPE_SINT64",     [CIM_TYPE_STRING] = "CIM_TYPE_STRING",
 	[CIM_TYPE_DATETIME] = "CIM_TYPE_DATETIME", [CIM_TYPE_REFERENCE] = "CIM_TYPE_REFERENCE",
 };
 
@@ -45,7 +46,9 @@ static void emit_string(FILE *out, const char *text)
 
 bool emit_header(FILE *out, const struct mof_schema *schema)
 {
-	fputs(FIRST_LINES "#ifndef CIM_SCHEMA_GEN_H\n#define CIM_SCHEMA_GEN_H\n\n#include \"mof/cim_schema.h\"\n", out);
+	fputs(FIRST_LINES
+	      "#ifndef CIM_SCHEMA_GEN_H\n#define CIM_SCHEMA_GEN_H\n\n#include \"mof/cim_schema.h\"\n",
+	      out);
 	for (const struct mof_class *c = schema->classes; c; c = c->next) {
 		fprintf(out, "\nextern const struct cim_class cim_class_%s;\n", c->name);
 		if (c->property_count) {
@@ -61,7 +64,8 @@ bool emit_header(FILE *out, const struct mof_schema *schema)
 				continue;
 			fprintf(out, "enum {\n");
 			for (const struct mof_feature *p = c->methods[m]->parameters; p; p = p->next)
-				fprintf(out, "\t%s_%s_%s = %zu,\n", c->name, c->methods[m]->name, p->name, i++);
+				fprintf(out, "\t%s_%s_%s = %zu,\n", c->name, c->methods[m]->name, p->name,
+					i++);
 			fprintf(out, "};\n");
 		}
 	}
@@ -91,18 +95,20 @@ static void emit_labels(FILE *out, const struct mof_feature *f, const char *name
 static void emit_bound(FILE *out, const struct mof_literal *literal, const char *has, const char *field)
 {
 	if (literal)
-		fprintf(out, ", .%s = true, .%s = INT64_C(%s%" PRIu64 ")", has, field, literal->negative ? "-" : "",
-			literal->magnitude);
+		fprintf(out, ", .%s = true, .%s = INT64_C(%s%" PRIu64 ")", has, field,
+			literal->negative ? "-" : "", literal->magnitude);
 }
 
 static void emit_value_type(FILE *out, const struct mof_feature *f, const char *name)
 {
 	const struct mof_literal *length = mof_qualifier_literal(f->qualifiers, "MaxLen");
-	const char *target = f->type.type == CIM_TYPE_REFERENCE ? f->type.reference
-								: mof_qualifier_string(f->qualifiers, "EmbeddedInstance");
+	const char *target = f->type.type == CIM_TYPE_REFERENCE
+				     ? f->type.reference
+				     : mof_qualifier_string(f->qualifiers, "EmbeddedInstance");
 	const char *units = mof_qualifier_string(f->qualifiers, "Units");
 
-	fprintf(out, "{ .type = %s, .is_array = %s", type_constants[f->type.type], f->type.is_array ? "true" : "false");
+	fprintf(out, "{ .type = %s, .is_array = %s", type_constants[f->type.type],
+		f->type.is_array ? "true" : "false");
 	if (target) {
 		fputs(", .target = ", out);
 		emit_string(out, target);
@@ -116,8 +122,8 @@ static void emit_value_type(FILE *out, const struct mof_feature *f, const char *
 	emit_bound(out, mof_qualifier_literal(f->qualifiers, "MinValue"), "has_minimum", "minimum");
 	emit_bound(out, mof_qualifier_literal(f->qualifiers, "MaxValue"), "has_maximum", "maximum");
 	if (mof_find_qualifier(f->qualifiers, "ValueMap"))
-		fprintf(out, ", .labels = labels_%s, .label_count = sizeof(labels_%s) / sizeof(labels_%s[0])", name, name,
-			name);
+		fprintf(out, ", .labels = labels_%s, .label_count = sizeof(labels_%s) / sizeof(labels_%s[0])",
+			name, name, name);
 	fputs(" }", out);
 }
 
@@ -135,7 +141,8 @@ static void emit_default(FILE *out, const struct mof_feature *f, const char *nam
 		} else if (item->kind == MOF_BOOLEAN) {
 			fputs(item->boolean ? "\"true\"" : "\"false\"", out);
 		} else {
-			snprintf(number, sizeof(number), "%s%" PRIu64, item->negative ? "-" : "", item->magnitude);
+			snprintf(number, sizeof(number), "%s%" PRIu64, item->negative ? "-" : "",
+				 item->magnitude);
 			emit_string(out, number);
 		}
 		fputc(',', out);
@@ -160,15 +167,17 @@ static void emit_properties(FILE *out, const struct mof_class *c)
 		bool initial = p->initial && p->initial->items->kind != MOF_NULL;
 
 		snprintf(name, sizeof(name), "%s_%s", c->name, p->name);
-		fprintf(out, "\t{ .name = \"%s\", .origin = \"%s\", .flags = %#x, .value = ", p->name, p->origin->name,
-			p->flags);
+		fprintf(out, "\t{ .name = \"%s\", .origin = \"%s\", .flags = %#x, .value = ", p->name,
+			p->origin->name, p->flags);
 		emit_value_type(out, p, name);
 		if (mof_qualifier_string(p->qualifiers, "Description")) {
 			fputs(", .description = ", out);
 			emit_string(out, mof_qualifier_string(p->qualifiers, "Description"));
 		}
 		if (initial)
-			fprintf(out, ", .defaults = default_%s, .default_count = sizeof(default_%s) / sizeof(char *)",
+			fprintf(out,
+				", .defaults = default_%s, .default_count = sizeof(default_%s) / sizeof(char "
+				"*)",
 				name, name);
 		fputs(" },\n", out);
 	}
@@ -224,12 +233,16 @@ static void emit_methods(FILE *out, const struct mof_class *c)
 		const struct mof_feature *m = c->methods[i];
 
 		snprintf(name, sizeof(name), "%s_%s_returns", c->name, m->name);
-		fprintf(out, "\t{ .name = \"%s\", .origin = \"%s\", .flags = %#x, .result = ", m->name, m->origin->name,
-			mof_qualifier_true(m->qualifiers, "Undercroft_MayReturnJob") ? CIM_METHOD_MAY_RETURN_JOB : 0);
+		fprintf(out, "\t{ .name = \"%s\", .origin = \"%s\", .flags = %#x, .result = ", m->name,
+			m->origin->name,
+			mof_qualifier_true(m->qualifiers, "Undercroft_MayReturnJob")
+				? CIM_METHOD_MAY_RETURN_JOB
+				: 0);
 		emit_value_type(out, m, name);
 		if (m->parameters)
-			fprintf(out, ", .parameters = parameters_%s_%s, .parameter_count = "
-				     "sizeof(parameters_%s_%s) / sizeof(parameters_%s_%s[0])",
+			fprintf(out,
+				", .parameters = parameters_%s_%s, .parameter_count = "
+				"sizeof(parameters_%s_%s) / sizeof(parameters_%s_%s[0])",
 				c->name, m->name, c->name, m->name, c->name, m->name);
 		fputs(" },\n", out);
 	}
@@ -246,7 +259,8 @@ static void emit_class(FILE *out, const struct mof_class *c)
 			fprintf(out, " %zu,", c->keys[i]);
 		fputs(" };\n", out);
 	}
-	fprintf(out, "const struct cim_class cim_class_%s = { .name = \"%s\", .flags = %#x", c->name, c->name, c->flags);
+	fprintf(out, "const struct cim_class cim_class_%s = { .name = \"%s\", .flags = %#x", c->name, c->name,
+		c->flags);
 	if (mof_qualifier_string(c->qualifiers, "Description")) {
 		fputs(", .description = ", out);
 		emit_string(out, mof_qualifier_string(c->qualifiers, "Description"));
@@ -254,7 +268,8 @@ static void emit_class(FILE *out, const struct mof_class *c)
 	if (c->super)
 		fprintf(out, ", .superclass = &cim_class_%s", c->super->name);
 	if (c->property_count)
-		fprintf(out, ", .properties = properties_%s, .property_count = %zu", c->name, c->property_count);
+		fprintf(out, ", .properties = properties_%s, .property_count = %zu", c->name,
+			c->property_count);
 	if (c->method_count)
 		fprintf(out, ", .methods = methods_%s, .method_count = %zu", c->name, c->method_count);
 	if (c->key_count)
@@ -318,7 +333,8 @@ bool emit_bindings(FILE *out, const struct mof_schema *schema)
 			fprintf(out, "\tcim_method_%s_%s,\n", c->name, c->methods[m]->name);
 		fputs("};\n", out);
 	}
-	fputs("\n/* One row per class, in the order of cim_classes[]. */\nconst struct cim_binding cim_bindings[] = {\n",
+	fputs("\n/* One row per class, in the order of cim_classes[]. */\nconst struct cim_binding "
+	      "cim_bindings[] = {\n",
 	      out);
 	for (size_t i = 0; i < count; i++) {
 		const struct mof_class *c = list[i];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The OpenAPI document: one schema per class, one path per generic route, one per method. Source: OpenAPI 3.1. */
+/* The OpenAPI document: one schema per class, one path per generic route, one per method. Source:
+ * OpenAPI 3.1. */
 #include <json-c/json.h>
 #include <string.h>
 #include <strings.h>
@@ -192,7 +193,8 @@ static struct json_object *operation(const char *id, const char *summary, struct
 	return o;
 }
 
-static struct json_object *parameter(const char *name, const char *in, const char *type, const char *description)
+static struct json_object *parameter(const char *name, const char *in, const char *type,
+				     const char *description)
 {
 	struct json_object *o = object(), *schema = object();
 
@@ -210,28 +212,31 @@ static struct json_object *key_parameters(void)
 {
 	struct json_object *list = array();
 
-	json_object_array_add(list, parameter("key", "path", "string",
-					      "The value of the only key; else k1=v1,k2=v2 in schema order, each part "
-					      "percent-encoded. The last key alone is taken where it names one instance"));
+	json_object_array_add(
+		list, parameter("key", "path", "string",
+				"The value of the only key; else k1=v1,k2=v2 in schema order, each part "
+				"percent-encoded. The last key alone is taken where it names one instance"));
 	return list;
 }
 
 static struct json_object *query_parameters(bool association)
 {
 	static const char *const filters[][2] = {
-		{ "AssocClass", "Only over this association class" },
-		{ "ResultClass", "Only instances of this class" },
-		{ "Role", "Role of this instance in the association" },
-		{ "ResultRole", "Role of the other instance" },
+		{"AssocClass", "Only over this association class"},
+		{"ResultClass", "Only instances of this class"},
+		{"Role", "Role of this instance in the association"},
+		{"ResultRole", "Role of the other instance"},
 	};
 	struct json_object *list = association ? key_parameters() : array();
 
 	for (size_t i = 0; association && i < sizeof(filters) / sizeof(filters[0]); i++)
 		json_object_array_add(list, parameter(filters[i][0], "query", "string", filters[i][1]));
-	json_object_array_add(list, parameter("$filter", "query", "string",
-					      "Comparisons (eq ne lt le gt ge) joined by and, or, not, with parentheses"));
+	json_object_array_add(
+		list, parameter("$filter", "query", "string",
+				"Comparisons (eq ne lt le gt ge) joined by and, or, not, with parentheses"));
 	json_object_array_add(list, parameter("$properties", "query", "string", "Names separated by commas"));
-	json_object_array_add(list, parameter("$max", "query", "integer", "At most so many; next names the rest"));
+	json_object_array_add(list,
+			      parameter("$max", "query", "integer", "At most so many; next names the rest"));
 	if (!association)
 		json_object_array_add(list, parameter("$class", "query", "string", "exact: no subclasses"));
 	return list;
@@ -289,14 +294,16 @@ static struct json_object *method_result(const struct mof_feature *m)
 
 static void put_method(struct json_object *paths, const struct mof_class *c, const struct mof_feature *m)
 {
-	struct json_object *path = object(), *responses = object(), *op, *body = object(), *content = object();
+	struct json_object *path = object(), *responses = object(), *op, *body = object(),
+			   *content = object();
 	struct json_object *media = object();
 	char text[512];
 
 	put(responses, "200", response("Done; returnValue is 0", "application/json", method_result(m)));
 	if (mof_qualifier_true(m->qualifiers, "Undercroft_MayReturnJob"))
-		put(responses, "202", response("Started; Location names the job, returnValue is 4096",
-					       "application/json", method_result(m)));
+		put(responses, "202",
+		    response("Started; Location names the job, returnValue is 4096", "application/json",
+			     method_result(m)));
 	snprintf(text, sizeof(text), "%s.%s", c->name, m->name);
 	op = operation(text, "Calls the method", responses);
 	put(op, "parameters", key_parameters());
@@ -314,10 +321,11 @@ static void put_console(struct json_object *paths)
 	struct json_object *path = object(), *responses = object(), *op, *text = object();
 
 	put(responses, "101", response("From here on raw bytes of the serial port, both ways", NULL, NULL));
-	op = operation("console",
-		       "Connects to the console: send Connection: Upgrade and Upgrade: undercroft-console. The "
-		       "backlog comes first",
-		       responses);
+	op = operation(
+		"console",
+		"Connects to the console: send Connection: Upgrade and Upgrade: undercroft-console. The "
+		"backlog comes first",
+		responses);
 	put(op, "parameters", key_parameters());
 	put(path, "get", op);
 	put(paths, "/classes/Msvm_SerialPortSettingData/instances/{key}/console", path);
@@ -325,8 +333,9 @@ static void put_console(struct json_object *paths)
 	path = object();
 	responses = object();
 	put_text(text, "type", "string");
-	put(responses, "200", response("What the port wrote last, at most 64 KiB, also after the end of the machine",
-				       "text/plain", text));
+	put(responses, "200",
+	    response("What the port wrote last, at most 64 KiB, also after the end of the machine",
+		     "text/plain", text));
 	op = operation("consoleLog", "The console's backlog", responses);
 	put(op, "parameters", key_parameters());
 	put(path, "get", op);
@@ -344,7 +353,7 @@ static struct json_object *if_match(struct json_object *list)
 
 static void put_instances(struct json_object *paths, const struct mof_class *c)
 {
-	static const char *const walks[] = { "associators", "references" };
+	static const char *const walks[] = {"associators", "references"};
 	struct json_object *path = object(), *responses = object(), *op;
 	char text[512];
 	bool writable = false;
@@ -359,14 +368,16 @@ static void put_instances(struct json_object *paths, const struct mof_class *c)
 
 	path = object();
 	responses = object();
-	put(responses, "200", response("The instance, with its ETag", "application/json", ref_to("schemas", c->name)));
+	put(responses, "200",
+	    response("The instance, with its ETag", "application/json", ref_to("schemas", c->name)));
 	snprintf(text, sizeof(text), "%s.get", c->name);
 	op = operation(text, "Reads one instance", responses);
 	put(op, "parameters", key_parameters());
 	if (strcasecmp(c->name, "Msvm_ConcreteJob") == 0)
-		json_object_array_add(json_object_object_get(op, "parameters"),
-				      parameter("wait", "query", "integer",
-						"Answer when the job changes, at the latest after so many seconds"));
+		json_object_array_add(
+			json_object_object_get(op, "parameters"),
+			parameter("wait", "query", "integer",
+				  "Answer when the job changes, at the latest after so many seconds"));
 	put(path, "get", op);
 	for (size_t i = 0; i < c->property_count; i++)
 		writable |= (c->properties[i]->flags & CIM_PROPERTY_WRITE) != 0;
@@ -400,7 +411,8 @@ static void put_instances(struct json_object *paths, const struct mof_class *c)
 		responses = object();
 		put(responses, "200", response("The instances", "application/json", collection(NULL)));
 		snprintf(text, sizeof(text), "%s.%s", c->name, walks[i]);
-		op = operation(text, i ? "Associations that name the instance" : "Instances associated with it",
+		op = operation(text,
+			       i ? "Associations that name the instance" : "Instances associated with it",
 			       responses);
 		put(op, "parameters", query_parameters(true));
 		put(path, "get", op);
@@ -412,10 +424,10 @@ static void put_instances(struct json_object *paths, const struct mof_class *c)
 static struct json_object *problem_schema(void)
 {
 	static const char *const members[][2] = {
-		{ "type", "string" },        { "title", "string" },     { "status", "integer" },
-		{ "detail", "string" },      { "field", "string" },     { "returnValue", "integer" },
-		{ "className", "string" },   { "methodName", "string" }, { "currentState", "integer" },
-		{ "availableStates", "array" },
+		{"type", "string"},           {"title", "string"},      {"status", "integer"},
+		{"detail", "string"},         {"field", "string"},      {"returnValue", "integer"},
+		{"className", "string"},      {"methodName", "string"}, {"currentState", "integer"},
+		{"availableStates", "array"},
 	};
 	struct json_object *o = object(), *properties = object();
 
@@ -434,8 +446,8 @@ static struct json_object *problem_schema(void)
 static void put_fixed_paths(struct json_object *paths)
 {
 	static const char *const rows[][3] = {
-		{ "/classes", "classes", "All classes" },
-		{ "/openapi.json", "openapi", "This document" },
+		{"/classes", "classes", "All classes"},
+		{"/openapi.json", "openapi", "This document"},
 	};
 	struct json_object *path, *responses, *any, *op, *list;
 
@@ -471,7 +483,8 @@ static struct json_object *components(const struct mof_schema *schema)
 	put_text(instance, "type", "object");
 	put(schemas, "Instance", instance);
 	put(schemas, "Problem", problem_schema());
-	put(responses, "Problem", response("What was wrong", "application/problem+json", ref_to("schemas", "Problem")));
+	put(responses, "Problem",
+	    response("What was wrong", "application/problem+json", ref_to("schemas", "Problem")));
 	put_text(bearer, "type", "http");
 	put_text(bearer, "scheme", "bearer");
 	put(schemes, "token", bearer);
@@ -483,15 +496,16 @@ static struct json_object *components(const struct mof_schema *schema)
 
 static struct json_object *document(const struct mof_schema *schema)
 {
-	static const char *const bases[] = { "/api/v2", "/cimrs/root%2Fvirtualization%2Fv2" };
+	static const char *const bases[] = {"/api/v2", "/cimrs/root%2Fvirtualization%2Fv2"};
 	struct json_object *o = object(), *info = object(), *paths = object(), *servers = array();
 	struct json_object *security = array(), *token = object();
 
 	put_text(o, "openapi", "3.1.0");
 	put_text(info, "title", "Undercroft management API");
 	put_text(info, "version", "2");
-	put_text(info, "description", "Resources are modelled on CIM-RS; classes on root/virtualization/v2. 64-bit "
-				      "integers are strings, always.");
+	put_text(info, "description",
+		 "Resources are modelled on CIM-RS; classes on root/virtualization/v2. 64-bit "
+		 "integers are strings, always.");
 	put(o, "info", info);
 	for (size_t i = 0; i < sizeof(bases) / sizeof(bases[0]); i++) {
 		struct json_object *server = object();
@@ -521,7 +535,8 @@ static struct json_object *document(const struct mof_schema *schema)
 bool emit_openapi_json(FILE *out, const struct mof_schema *schema)
 {
 	struct json_object *o = document(schema);
-	const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
+	const char *text =
+		json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
 
 	fprintf(out, "%s\n", text);
 	json_object_put(o);
@@ -531,7 +546,8 @@ bool emit_openapi_json(FILE *out, const struct mof_schema *schema)
 bool emit_openapi_c(FILE *out, const struct mof_schema *schema)
 {
 	struct json_object *o = document(schema);
-	const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	const char *text =
+		json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 	size_t size = strlen(text);
 
 	fputs("/* SPDX-License-Identifier: Apache-2.0 */\n/* Made by mofc from schemas/mof. Do not edit. */\n"

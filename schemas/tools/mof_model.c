@@ -11,20 +11,20 @@
 static const struct {
 	const char *name;
 	int64_t low;
-	int64_t high;		/* of uint64 what fits into 63 bits: no ValueMap needs more */
+	int64_t high; /* of uint64 what fits into 63 bits: no ValueMap needs more */
 } type_rows[] = {
-	[CIM_TYPE_BOOLEAN] = { "boolean", 0, 0 },
-	[CIM_TYPE_UINT8] = { "uint8", 0, UINT8_MAX },
-	[CIM_TYPE_UINT16] = { "uint16", 0, UINT16_MAX },
-	[CIM_TYPE_UINT32] = { "uint32", 0, UINT32_MAX },
-	[CIM_TYPE_UINT64] = { "uint64", 0, INT64_MAX },
-	[CIM_TYPE_SINT8] = { "sint8", INT8_MIN, INT8_MAX },
-	[CIM_TYPE_SINT16] = { "sint16", INT16_MIN, INT16_MAX },
-	[CIM_TYPE_SINT32] = { "sint32", INT32_MIN, INT32_MAX },
-	[CIM_TYPE_SINT64] = { "sint64", INT64_MIN, INT64_MAX },
-	[CIM_TYPE_STRING] = { "string", 0, 0 },
-	[CIM_TYPE_DATETIME] = { "datetime", 0, 0 },
-	[CIM_TYPE_REFERENCE] = { "reference", 0, 0 },
+	[CIM_TYPE_BOOLEAN] = {"boolean", 0, 0},
+	[CIM_TYPE_UINT8] = {"uint8", 0, UINT8_MAX},
+	[CIM_TYPE_UINT16] = {"uint16", 0, UINT16_MAX},
+	[CIM_TYPE_UINT32] = {"uint32", 0, UINT32_MAX},
+	[CIM_TYPE_UINT64] = {"uint64", 0, INT64_MAX},
+	[CIM_TYPE_SINT8] = {"sint8", INT8_MIN, INT8_MAX},
+	[CIM_TYPE_SINT16] = {"sint16", INT16_MIN, INT16_MAX},
+	[CIM_TYPE_SINT32] = {"sint32", INT32_MIN, INT32_MAX},
+	[CIM_TYPE_SINT64] = {"sint64", INT64_MIN, INT64_MAX},
+	[CIM_TYPE_STRING] = {"string", 0, 0},
+	[CIM_TYPE_DATETIME] = {"datetime", 0, 0},
+	[CIM_TYPE_REFERENCE] = {"reference", 0, 0},
 };
 
 void mof_error(struct mof_schema *schema, struct mof_place place, const char *format, ...)
@@ -129,7 +129,8 @@ bool mof_value_range(const char *text, enum cim_type type, int64_t *low, int64_t
 	*low = type_rows[type].low;
 	*high = type_rows[type].high;
 	if (!dots) {
-		if (!range_end(text, strlen(text), low) || *low < type_rows[type].low || *low > type_rows[type].high)
+		if (!range_end(text, strlen(text), low) || *low < type_rows[type].low ||
+		    *low > type_rows[type].high)
 			return false;
 		*high = *low;
 		return true;
@@ -169,7 +170,8 @@ static void check_constant(struct mof_schema *schema, struct mof_place place, co
 	if (constant->items->kind == MOF_NULL)
 		return;
 	if (constant->is_array != type->is_array) {
-		mof_error(schema, place, "value of %s must%s be an array", name, type->is_array ? "" : " not");
+		mof_error(schema, place, "value of %s must%s be an array", name,
+			  type->is_array ? "" : " not");
 		return;
 	}
 	for (const struct mof_literal *item = constant->items; item; item = item->next)
@@ -230,7 +232,8 @@ static void check_value_map(struct mof_schema *schema, const struct mof_feature 
 		mof_error(schema, map->place, "%s: ValueMap has %zu rows, Values has %zu", feature->name,
 			  literal_count(map->value->items), literal_count(values->value->items));
 	for (const struct mof_literal *item = map->value->items; item; item = item->next)
-		if (item->kind == MOF_STRING && !mof_value_range(item->string, feature->type.type, &low, &high))
+		if (item->kind == MOF_STRING &&
+		    !mof_value_range(item->string, feature->type.type, &low, &high))
 			mof_error(schema, map->place, "%s: \"%s\" is no value or range of %s", feature->name,
 				  item->string, mof_type_name(feature->type.type));
 }
@@ -245,7 +248,8 @@ static void check_feature(struct mof_schema *schema, const struct mof_feature *f
 		mof_error(schema, feature->place, "%s refers to the unknown class %s", feature->name,
 			  feature->type.reference);
 	if (embedded && feature->type.type != CIM_TYPE_STRING)
-		mof_error(schema, feature->place, "%s: an embedded instance is carried in a string", feature->name);
+		mof_error(schema, feature->place, "%s: an embedded instance is carried in a string",
+			  feature->name);
 	if (embedded && !mof_find_class(schema, embedded))
 		mof_error(schema, feature->place, "%s embeds the unknown class %s", feature->name, embedded);
 	if (feature->initial)
@@ -253,8 +257,8 @@ static void check_feature(struct mof_schema *schema, const struct mof_feature *f
 	for (const struct mof_feature *p = feature->parameters; p; p = p->next) {
 		for (const struct mof_feature *other = p->next; other; other = other->next)
 			if (strcasecmp(p->name, other->name) == 0)
-				mof_error(schema, other->place, "%s has two parameters named %s", feature->name,
-					  p->name);
+				mof_error(schema, other->place, "%s has two parameters named %s",
+					  feature->name, p->name);
 		check_feature(schema, p, MOF_SCOPE_PARAMETER);
 	}
 }
@@ -266,19 +270,21 @@ static unsigned feature_scope(const struct mof_feature *feature)
 	return feature->type.type == CIM_TYPE_REFERENCE ? MOF_SCOPE_REFERENCE : MOF_SCOPE_PROPERTY;
 }
 
-static void override_feature(struct mof_schema *schema, struct mof_feature **slot, struct mof_feature *feature)
+static void override_feature(struct mof_schema *schema, struct mof_feature **slot,
+			     struct mof_feature *feature)
 {
 	const struct mof_feature *base = *slot;
 	const char *name = mof_qualifier_string(feature->qualifiers, "Override");
 
 	if (!name || strcasecmp(name, feature->name) != 0)
-		mof_error(schema, feature->place, "%s stands already at %s:%d: say Override(\"%s\")", feature->name,
-			  base->place.file, base->place.line, feature->name);
+		mof_error(schema, feature->place, "%s stands already at %s:%d: say Override(\"%s\")",
+			  feature->name, base->place.file, base->place.line, feature->name);
 	else if (base->type.type != feature->type.type || base->type.is_array != feature->type.is_array)
 		mof_error(schema, feature->place, "%s overrides %s:%d with another type", feature->name,
 			  base->place.file, base->place.line);
 	feature->origin = base->origin;
-	/* Key and Gauge are not lost by an override; labels and a default that are not repeated stay as well. */
+	/* Key and Gauge are not lost by an override; labels and a default that are not repeated stay as well.
+	 */
 	feature->flags |= base->flags;
 	if (!mof_find_qualifier(feature->qualifiers, "ValueMap")) {
 		for (const struct mof_qualifier *q = base->qualifiers; q; q = q->next)
@@ -345,9 +351,10 @@ static void flatten(struct mof_schema *schema, struct mof_class *class)
 
 	for (struct mof_feature *f = class->features; f; f = f->next)
 		own++;
-	class->properties =
-		mof_alloc((own + (class->super ? class->super->property_count : 0)) * sizeof(*class->properties));
-	class->methods = mof_alloc((own + (class->super ? class->super->method_count : 0)) * sizeof(*class->methods));
+	class->properties = mof_alloc((own + (class->super ? class->super->property_count : 0)) *
+				      sizeof(*class->properties));
+	class->methods =
+		mof_alloc((own + (class->super ? class->super->method_count : 0)) * sizeof(*class->methods));
 	if (class->super) {
 		class->property_count = class->super->property_count;
 		class->method_count = class->super->method_count;
@@ -357,7 +364,8 @@ static void flatten(struct mof_schema *schema, struct mof_class *class)
 			memcpy(class->properties, class->super->properties,
 			       class->property_count * sizeof(*class->properties));
 		if (class->method_count)
-			memcpy(class->methods, class->super->methods, class->method_count * sizeof(*class->methods));
+			memcpy(class->methods, class->super->methods,
+			       class->method_count * sizeof(*class->methods));
 	}
 	for (struct mof_feature *f = class->features; f; f = f->next) {
 		check_feature(schema, f, feature_scope(f));
@@ -410,12 +418,13 @@ bool mof_resolve(struct mof_schema *schema)
 		if (class->super_name) {
 			class->super = mof_find_class(schema, class->super_name);
 			if (!class->super || !stands_before(class->super, class)) {
-				mof_error(schema, class->place, "superclass %s of %s does not stand before it",
-					  class->super_name, class->name);
+				mof_error(schema, class->place,
+					  "superclass %s of %s does not stand before it", class->super_name,
+					  class->name);
 				class->super = NULL;
 			} else if ((class->super->flags ^ class->flags) & CIM_CLASS_ASSOCIATION) {
-				mof_error(schema, class->place, "%s and its superclass must both be associations",
-					  class->name);
+				mof_error(schema, class->place,
+					  "%s and its superclass must both be associations", class->name);
 			}
 		}
 		flatten(schema, class);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What mofc keeps of the MOF text between reading and writing. Everything is allocated once and lives until the
- * program ends, as in any compiler pass of this size.
+ * What mofc keeps of the MOF text between reading and writing. Everything is allocated once and lives until
+ * the program ends, as in any compiler pass of this size.
  */
 #ifndef TOOLS_MOF_MODEL_H
 #define TOOLS_MOF_MODEL_H
@@ -30,12 +30,12 @@ struct mof_literal {
 
 struct mof_constant {
 	bool is_array;
-	struct mof_literal *items;	/* list; one item for a scalar */
+	struct mof_literal *items; /* list; one item for a scalar */
 };
 
 struct mof_qualifier {
 	char *name;
-	struct mof_constant *value;	/* NULL: boolean true */
+	struct mof_constant *value; /* NULL: boolean true */
 	struct mof_place place;
 	struct mof_qualifier *next;
 };
@@ -53,7 +53,7 @@ struct mof_qualifier {
 struct mof_type {
 	enum cim_type type;
 	bool is_array;
-	char *reference;		/* class name when type is CIM_TYPE_REFERENCE */
+	char *reference; /* class name when type is CIM_TYPE_REFERENCE */
 };
 
 struct mof_qualifier_decl {
@@ -102,7 +102,7 @@ struct mof_class {
 
 struct mof_schema {
 	struct mof_qualifier_decl *qualifier_decls;
-	struct mof_class *classes;	/* in the order of the text */
+	struct mof_class *classes; /* in the order of the text */
 	unsigned errors;
 };
 
@@ -116,7 +116,8 @@ char *mof_strdup(const char *text);
 /* Adds the declarations of one file. False when it cannot be read or has errors. */
 bool mof_parse_file(struct mof_schema *schema, const char *path);
 
-/* Resolves names, checks every rule that the text itself cannot, flattens inheritance. False when there are errors. */
+/* Resolves names, checks every rule that the text itself cannot, flattens inheritance. False when there are
+ * errors. */
 bool mof_resolve(struct mof_schema *schema);
 
 struct mof_class *mof_find_class(const struct mof_schema *schema, const char *name);
@@ -125,7 +126,8 @@ bool mof_qualifier_true(const struct mof_qualifier *list, const char *name);
 /* The string or integer of a scalar qualifier; NULL when it is not there. */
 const struct mof_literal *mof_qualifier_literal(const struct mof_qualifier *list, const char *name);
 const char *mof_qualifier_string(const struct mof_qualifier *list, const char *name);
-/* Decodes one ValueMap string ("2", "5..9", ".."); the ends are clamped to the type. False when it is none. */
+/* Decodes one ValueMap string ("2", "5..9", ".."); the ends are clamped to the type. False when it is none.
+ */
 bool mof_value_range(const char *text, enum cim_type type, int64_t *low, int64_t *high);
 bool mof_type_is_integer(enum cim_type type);
 const char *mof_type_name(enum cim_type type);

@@ -10,8 +10,8 @@ struct mof_schema;
 struct mof_scan {
 	struct mof_schema *schema;
 	const char *file;
-	const char *message;		/* why the scanner gave MOF_BAD */
-	int start_line;			/* of the comment or string being read */
+	const char *message; /* why the scanner gave MOF_BAD */
+	int start_line;      /* of the comment or string being read */
 	char *text;
 	size_t text_size, text_room;
 };

@@ -4,8 +4,8 @@
  *
  *   mofc [--header F] [--tables F] [--bindings F] [--openapi F] [--openapi-c F] [--cli F] FILE.mof...
  *
- * Files are read in the given order. Exit status 0, or 1 with "file:line: error: ..." on standard error; outputs are
- * written only when everything was in order.
+ * Files are read in the given order. Exit status 0, or 1 with "file:line: error: ..." on standard error;
+ * outputs are written only when everything was in order.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -17,8 +17,8 @@ static const struct output {
 	const char *option;
 	bool (*emit)(FILE *out, const struct mof_schema *schema);
 } outputs[] = {
-	{ "--header", emit_header },         { "--tables", emit_tables },       { "--bindings", emit_bindings },
-	{ "--openapi", emit_openapi_json },  { "--openapi-c", emit_openapi_c }, { "--cli", emit_cli_properties },
+	{"--header", emit_header},        {"--tables", emit_tables},       {"--bindings", emit_bindings},
+	{"--openapi", emit_openapi_json}, {"--openapi-c", emit_openapi_c}, {"--cli", emit_cli_properties},
 };
 
 #define OUTPUT_COUNT (sizeof(outputs) / sizeof(outputs[0]))
@@ -43,8 +43,8 @@ static int write_output(const struct output *output, const char *path, const str
 
 int main(int argc, char **argv)
 {
-	const char *paths[OUTPUT_COUNT] = { 0 };
-	struct mof_schema schema = { 0 };
+	const char *paths[OUTPUT_COUNT] = {0};
+	struct mof_schema schema = {0};
 	int files = 0;
 
 	for (int i = 1; i < argc; i++) {

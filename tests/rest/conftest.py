@@ -228,15 +228,3 @@ def service():
         raise
     finally:
         s.destroy()
-
-
-@pytest.fixture
-def make_service():
-    made = []
-
-    def make(settings=None):
-        made.append(Service(settings))
-        return made[-1]
-    yield make
-    for s in made:
-        s.destroy()

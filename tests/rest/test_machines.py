@@ -2,13 +2,13 @@
 """Life of machines: states, jobs, workers that misbehave, restarts of the service."""
 import os
 import signal
-import socket
+import subprocess
 import threading
 import time
 
 import pytest
 
-from conftest import SERVICE, wait_until
+from conftest import SERVICE, VMMS, wait_until
 
 
 def state(service, vm):
@@ -284,6 +284,36 @@ def test_an_interrupted_job_is_settled(service):
     job = service.get(location)["properties"]
     assert job["JobState"] == 10 and "restarted" in job["ErrorDescription"]
     assert state(service, vm) == 3
+
+
+def test_a_worker_that_was_never_started_is_ended(service):
+    vm = service.define(command_line="start=hang")
+    location = service.ask_state(vm, 2).headers["Location"]
+    wait_until(service.worker_pids, "the worker runs")
+    service.kill()
+    assert len(service.worker_pids()) == 1
+    service.start()
+    job = service.get(location)["properties"]
+    assert job["JobState"] == 10 and "restarted" in job["ErrorDescription"]
+    assert wait_state(service, vm, 3)["HealthState"] == 5
+    assert service.worker_pids() == []
+
+
+def test_a_silent_worker_is_reported(service):
+    vm = service.define()
+    pid = service.start_vm(vm)["ProcessID"]
+    os.kill(pid, signal.SIGSTOP)
+    text = wait_until(lambda: service.vm(vm)["HealthState"] == 20 and service.vm(vm)["StatusDescriptions"][0],
+                      "silence is noticed", 40)
+    assert "does not answer" in text and state(service, vm) == 2
+    os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: service.vm(vm)["HealthState"] == 5, "it answers again")
+
+
+def test_only_one_service_a_state_directory(service):
+    second = subprocess.run([VMMS, "--config", service.config], capture_output=True, text=True, timeout=20)
+    assert second.returncode == 1 and "another vmms" in second.stderr
+    assert service.vms() == []
 
 
 def test_a_worker_of_nobody_is_ended(service):

@@ -4,11 +4,12 @@ import json
 import stat
 import os
 import socket
+import subprocess
 
 import pytest
 import requests
 
-from conftest import SERVICE
+from conftest import SERVICE, VMMS
 
 PROBLEM = "application/problem+json"
 
@@ -322,10 +323,29 @@ def test_destroy(service):
     problem(service.call(SERVICE + "DestroySystem", {"AffectedSystem": "nowhere"}), 400, field="AffectedSystem")
 
 
-def test_two_services_do_not_share_a_state(make_service):
-    one = make_service().start()
-    one.define("persistent")
-    first = one.vms()
-    one.stop()
-    one.start()
-    assert one.vms() == first
+def test_machines_survive_the_service(service):
+    service.define("persistent", InitialRamdiskPath=service.initrd)
+    before = service.vms(), service.instances("CIM_SettingData")
+    service.stop()
+    service.start()
+    assert (service.vms(), service.instances("CIM_SettingData")) == before
+
+
+def test_a_token_that_others_may_read_is_refused(service):
+    service.stop()
+    os.chmod(service.root + "/state/token", 0o644)
+    done = subprocess.run([VMMS, "--config", service.config], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1 and "0600" in done.stderr
+    os.chmod(service.root + "/state/token", 0o600)
+    service.start()
+
+
+def test_the_command_line_of_the_service(service):
+    run = lambda *words: subprocess.run([VMMS, *words], capture_output=True, text=True, timeout=20)
+    assert run("--version").stdout.startswith("vmms (Undercroft)")
+    assert run("--config", service.config, "--check-config").returncode == 0
+    wrong = run("--config", service.config, "--vmwp", "/nothere", "--check-config")
+    assert wrong.returncode == 1 and "vmwp = /nothere" in wrong.stderr
+    broken = service.write("broken.conf", "listen-port = 1\nlisten = 2\n")
+    wrong = run("--config", broken, "--check-config")
+    assert wrong.returncode == 2 and broken + ":2: unknown key" in wrong.stderr

@@ -23,8 +23,9 @@ static void check_words(const char *text, size_t count, const char *const *expec
 	line_free(&line);
 }
 
-#define WORDS(text, ...) \
-	check_words(text, sizeof((const char *[]){ __VA_ARGS__ }) / sizeof(char *), (const char *[]){ __VA_ARGS__ })
+#define WORDS(text, ...)                                                                                     \
+	check_words(text, sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *),                            \
+		    (const char *[]){__VA_ARGS__})
 
 static void lines_are_cut_into_words(void **state)
 {
@@ -50,12 +51,23 @@ static void sizes_have_units(void **state)
 		bool good;
 		uint64_t bytes;
 	} rows[] = {
-		{ "512MB", true, UINT64_C(512) << 20 }, { "4gb", true, UINT64_C(4) << 30 }, { "1.5GB", true, UINT64_C(3) << 29 },
-		{ "1048576", true, 1048576 },           { "1KB", true, 1024 },             { "2TB", true, UINT64_C(2) << 40 },
-		{ "0", true, 0 },                       { "", false, 0 },                  { "MB", false, 0 },
-		{ "-1MB", false, 0 },                   { "1XB", false, 0 },               { "1e3", false, 0 },
-		{ "0x10", false, 0 },                   { "99999999999TB", false, 0 },     { "1.5", false, 0 },
-		{ " 1", false, 0 },                     { "nan", false, 0 },
+		{"512MB", true, UINT64_C(512) << 20},
+		{"4gb", true, UINT64_C(4) << 30},
+		{"1.5GB", true, UINT64_C(3) << 29},
+		{"1048576", true, 1048576},
+		{"1KB", true, 1024},
+		{"2TB", true, UINT64_C(2) << 40},
+		{"0", true, 0},
+		{"", false, 0},
+		{"MB", false, 0},
+		{"-1MB", false, 0},
+		{"1XB", false, 0},
+		{"1e3", false, 0},
+		{"0x10", false, 0},
+		{"99999999999TB", false, 0},
+		{"1.5", false, 0},
+		{" 1", false, 0},
+		{"nan", false, 0},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -115,15 +127,16 @@ static void wrong_parameters_are_named(void **state)
 	static const struct {
 		const char *text, *error;
 	} rows[] = {
-		{ "Get-VM -Nope", "There is no parameter -Nope." },
-		{ "Get-VM a b", "\"b\" has no place here." },
-		{ "Get-VM -Name", "-Name needs a value." },
-		{ "Get-VM -Name a -Name b", "-Name is given twice." },
-		{ "Set-VM a -N b", "The parameter -N is ambiguous." },
-		{ "New-VM a -MemoryStartupBytes lots", "-MemoryStartupBytes: \"lots\" is no size (512MB, 4GB, or bytes)." },
-		{ "Set-VMProcessor a -Count two", "-Count: \"two\" is no number." },
-		{ "Set-VMProcessor a -Count -1", "-Count: \"-1\" is no number." },
-		{ "Get-VM -Name ,", "-Name needs a value." },
+		{"Get-VM -Nope", "There is no parameter -Nope."},
+		{"Get-VM a b", "\"b\" has no place here."},
+		{"Get-VM -Name", "-Name needs a value."},
+		{"Get-VM -Name a -Name b", "-Name is given twice."},
+		{"Set-VM a -N b", "The parameter -N is ambiguous."},
+		{"New-VM a -MemoryStartupBytes lots",
+		 "-MemoryStartupBytes: \"lots\" is no size (512MB, 4GB, or bytes)."},
+		{"Set-VMProcessor a -Count two", "-Count: \"two\" is no number."},
+		{"Set-VMProcessor a -Count -1", "-Count: \"-1\" is no number."},
+		{"Get-VM -Name ,", "-Name needs a value."},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -153,7 +166,8 @@ static void commands_are_found_without_case(void **state)
 	}
 }
 
-static void check_output(void (*print)(FILE *out, json_object *objects), const char *json, const char *expected)
+static void check_output(void (*print)(FILE *out, json_object *objects), const char *json,
+			 const char *expected)
 {
 	json_object *objects = json_tokener_parse(json);
 	char *text = NULL;
@@ -180,17 +194,21 @@ static void print_list(FILE *out, json_object *objects)
 
 static void tables_fit_their_content(void **state)
 {
-	check_output(print_vms,
-		     "[{\"Name\":\"a-rather-long-name\",\"State\":\"Off\",\"CPUUsage\":0,\"MemoryAssigned\":0,"
-		     "\"Uptime\":\"00:00:00\",\"Status\":\"Operating normally\",\"Version\":\"1.0\"},"
-		     "{\"Name\":\"b\\u00e4r\",\"State\":\"Running\",\"CPUUsage\":12,\"MemoryAssigned\":536870912,"
-		     "\"Uptime\":\"4.04:16:36\",\"Status\":\"Operating\\u001b[2J\",\"Version\":\"1.0\"}]",
-		     "\n"
-		     "Name               State   CPUUsage(%) MemoryAssigned(M) Uptime     Status             Version\n"
-		     "----               -----   ----------- ----------------- ------     ------             -------\n"
-		     "a-rather-long-name Off     0           0                 00:00:00   Operating normally 1.0\n"
-		     "b\xc3\xa4r                Running 12          512               4.04:16:36 Operating?[2J      1.0\n"
-		     "\n");
+	check_output(
+		print_vms,
+		"[{\"Name\":\"a-rather-long-name\",\"State\":\"Off\",\"CPUUsage\":0,\"MemoryAssigned\":0,"
+		"\"Uptime\":\"00:00:00\",\"Status\":\"Operating normally\",\"Version\":\"1.0\"},"
+		"{\"Name\":\"b\\u00e4r\",\"State\":\"Running\",\"CPUUsage\":12,\"MemoryAssigned\":536870912,"
+		"\"Uptime\":\"4.04:16:36\",\"Status\":\"Operating\\u001b[2J\",\"Version\":\"1.0\"}]",
+		"\n"
+		"Name               State   CPUUsage(%) MemoryAssigned(M) Uptime     Status             "
+		"Version\n"
+		"----               -----   ----------- ----------------- ------     ------             "
+		"-------\n"
+		"a-rather-long-name Off     0           0                 00:00:00   Operating normally 1.0\n"
+		"b\xc3\xa4r                Running 12          512               4.04:16:36 Operating?[2J    "
+		"  1.0\n"
+		"\n");
 	check_output(print_vms, "[]", "");
 }
 
@@ -208,10 +226,14 @@ static void json_is_one_object_a_line(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(lines_are_cut_into_words),      cmocka_unit_test(sizes_have_units),
-		cmocka_unit_test(parameters_go_to_their_places), cmocka_unit_test(wrong_parameters_are_named),
-		cmocka_unit_test(commands_are_found_without_case), cmocka_unit_test(tables_fit_their_content),
-		cmocka_unit_test(lists_align_their_names),       cmocka_unit_test(json_is_one_object_a_line),
+		cmocka_unit_test(lines_are_cut_into_words),
+		cmocka_unit_test(sizes_have_units),
+		cmocka_unit_test(parameters_go_to_their_places),
+		cmocka_unit_test(wrong_parameters_are_named),
+		cmocka_unit_test(commands_are_found_without_case),
+		cmocka_unit_test(tables_fit_their_content),
+		cmocka_unit_test(lists_align_their_names),
+		cmocka_unit_test(json_is_one_object_a_line),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,34 +33,35 @@ static void each_path_has_its_operation(void **state)
 		const char *method, *path;
 		enum operation operation;
 	} rows[] = {
-		{ "GET", "/api/v2/openapi.json", OPERATION_OPENAPI },
-		{ "GET", "/api/v2/classes", OPERATION_CLASSES },
-		{ "HEAD", "/api/v2/classes", OPERATION_CLASSES },
-		{ "GET", "/cimrs/root%2Fvirtualization%2Fv2/classes", OPERATION_CLASSES },
-		{ "GET", "/cimrs/root%2fvirtualization%2fv2/classes", OPERATION_CLASSES },
-		{ "GET", "/api/v2/classes/X", OPERATION_CLASS },
-		{ "GET", "/api/v2/classes/X/instances", OPERATION_LIST },
-		{ "GET", "/api/v2/classes/X/instances/k", OPERATION_GET },
-		{ "PATCH", "/api/v2/classes/X/instances/k", OPERATION_PATCH },
-		{ "DELETE", "/api/v2/classes/X/instances/k", OPERATION_DELETE },
-		{ "GET", "/api/v2/classes/X/instances/k/associators", OPERATION_ASSOCIATORS },
-		{ "GET", "/api/v2/classes/X/instances/k/references", OPERATION_REFERENCES },
-		{ "POST", "/api/v2/classes/X/instances/k/methods/M", OPERATION_INVOKE },
-		{ "GET", "/api/v2/classes/X/instances/k/console", OPERATION_CONSOLE },
-		{ "GET", "/api/v2/classes/X/instances/k/console/log", OPERATION_CONSOLE_LOG },
-		{ "POST", "/api/v2/classes", OPERATION_WRONG_METHOD },
-		{ "PUT", "/api/v2/classes/X/instances/k", OPERATION_WRONG_METHOD },
-		{ "GET", "/api/v2/classes/X/instances/k/methods/M", OPERATION_WRONG_METHOD },
-		{ "GET", "/", OPERATION_NONE },
-		{ "GET", "/api/v2", OPERATION_NONE },
-		{ "GET", "/api/v2/", OPERATION_NONE },
-		{ "GET", "/api/v2x/classes", OPERATION_NONE },
-		{ "GET", "/api/v2/classes/", OPERATION_NONE },
-		{ "GET", "/api/v2//classes", OPERATION_NONE },
-		{ "GET", "/api/v2/classes/X/instances/k/methods", OPERATION_NONE },
-		{ "GET", "/api/v2/classes/X/instances/k/console/log/more", OPERATION_NONE },
-		{ "GET", "/api/v2/classes/X/instances/k/console/log/more/and/more/parts/than/any", OPERATION_NONE },
-		{ "GET", "/cimrs/root/virtualization/v2/classes", OPERATION_NONE },
+		{"GET", "/api/v2/openapi.json", OPERATION_OPENAPI},
+		{"GET", "/api/v2/classes", OPERATION_CLASSES},
+		{"HEAD", "/api/v2/classes", OPERATION_CLASSES},
+		{"GET", "/cimrs/root%2Fvirtualization%2Fv2/classes", OPERATION_CLASSES},
+		{"GET", "/cimrs/root%2fvirtualization%2fv2/classes", OPERATION_CLASSES},
+		{"GET", "/api/v2/classes/X", OPERATION_CLASS},
+		{"GET", "/api/v2/classes/X/instances", OPERATION_LIST},
+		{"GET", "/api/v2/classes/X/instances/k", OPERATION_GET},
+		{"PATCH", "/api/v2/classes/X/instances/k", OPERATION_PATCH},
+		{"DELETE", "/api/v2/classes/X/instances/k", OPERATION_DELETE},
+		{"GET", "/api/v2/classes/X/instances/k/associators", OPERATION_ASSOCIATORS},
+		{"GET", "/api/v2/classes/X/instances/k/references", OPERATION_REFERENCES},
+		{"POST", "/api/v2/classes/X/instances/k/methods/M", OPERATION_INVOKE},
+		{"GET", "/api/v2/classes/X/instances/k/console", OPERATION_CONSOLE},
+		{"GET", "/api/v2/classes/X/instances/k/console/log", OPERATION_CONSOLE_LOG},
+		{"POST", "/api/v2/classes", OPERATION_WRONG_METHOD},
+		{"PUT", "/api/v2/classes/X/instances/k", OPERATION_WRONG_METHOD},
+		{"GET", "/api/v2/classes/X/instances/k/methods/M", OPERATION_WRONG_METHOD},
+		{"GET", "/", OPERATION_NONE},
+		{"GET", "/api/v2", OPERATION_NONE},
+		{"GET", "/api/v2/", OPERATION_NONE},
+		{"GET", "/api/v2x/classes", OPERATION_NONE},
+		{"GET", "/api/v2/classes/", OPERATION_NONE},
+		{"GET", "/api/v2//classes", OPERATION_NONE},
+		{"GET", "/api/v2/classes/X/instances/k/methods", OPERATION_NONE},
+		{"GET", "/api/v2/classes/X/instances/k/console/log/more", OPERATION_NONE},
+		{"GET", "/api/v2/classes/X/instances/k/console/log/more/and/more/parts/than/any",
+		 OPERATION_NONE},
+		{"GET", "/cimrs/root/virtualization/v2/classes", OPERATION_NONE},
 	};
 	struct route route;
 
@@ -88,9 +89,9 @@ static void escapes_decode_once(void **state)
 	static const struct {
 		const char *in, *out;
 	} rows[] = {
-		{ "plain", "plain" }, { "%41%2f", "A/" },     { "%255C", "%5C" }, { "%c3%a4", "\xc3\xa4" },
-		{ "%", NULL },        { "%4", NULL },         { "%4g", NULL },    { "%00", NULL },
-		{ "%ff", NULL },      { "%c0%80", NULL },     { "%ed%a0%80", NULL }, { "", "" },
+		{"plain", "plain"}, {"%41%2f", "A/"}, {"%255C", "%5C"},    {"%c3%a4", "\xc3\xa4"},
+		{"%", NULL},        {"%4", NULL},     {"%4g", NULL},       {"%00", NULL},
+		{"%ff", NULL},      {"%c0%80", NULL}, {"%ed%a0%80", NULL}, {"", ""},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -101,19 +102,21 @@ static void escapes_decode_once(void **state)
 		else
 			assert_string_equal(out, rows[i].out);
 	}
-	assert_string_equal(uri_encode(&arena, "Microsoft:A\\b c,d=e/%"), "Microsoft:A%5Cb%20c%2Cd%3De%2F%25");
+	assert_string_equal(uri_encode(&arena, "Microsoft:A\\b c,d=e/%"),
+			    "Microsoft:A%5Cb%20c%2Cd%3De%2F%25");
 }
 
 static struct cim_context context_of(void)
 {
-	return (struct cim_context){ .arena = &arena };
+	return (struct cim_context){.arena = &arena};
 }
 
 static void an_address_names_the_same_instance_again(void **state)
 {
-	const char *system[] = { "Msvm_ComputerSystem", "0A, =/%" }, *setting[] = { "Microsoft:X\\Y" };
+	const char *system[] = {"Msvm_ComputerSystem", "0A, =/%"}, *setting[] = {"Microsoft:X\\Y"};
 	struct cim_reference *a = cim_reference_make(&arena, &cim_class_Msvm_ComputerSystem, 2, system);
-	struct cim_reference *b = cim_reference_make(&arena, &cim_class_Msvm_VirtualSystemSettingData, 1, setting);
+	struct cim_reference *b =
+		cim_reference_make(&arena, &cim_class_Msvm_VirtualSystemSettingData, 1, setting);
 	struct cim_instance *link = cim_instance_create(&arena, &cim_class_Msvm_SettingsDefineState);
 	struct cim_context context = context_of();
 	struct cim_reference *again;
@@ -132,11 +135,17 @@ static void an_address_names_the_same_instance_again(void **state)
 static void a_broken_address_names_its_field(void **state)
 {
 	static const char *const texts[] = {
-		"", "x", "/api/v2", "/api/v2/classes/Msvm_ComputerSystem", "/api/v2/classes/Nope/instances/k",
-		"/api/v2/classes/Msvm_ComputerSystem/instances/Name=a", "http://h/api/v2/classes/Msvm_ConcreteJob/instances/a",
+		"",
+		"x",
+		"/api/v2",
+		"/api/v2/classes/Msvm_ComputerSystem",
+		"/api/v2/classes/Nope/instances/k",
+		"/api/v2/classes/Msvm_ComputerSystem/instances/Name=a",
+		"http://h/api/v2/classes/Msvm_ConcreteJob/instances/a",
 		"/api/v2/classes/Msvm_ComputerSystem/instances/Name=a,Name=b",
 		"/api/v2/classes/Msvm_ComputerSystem/instances/Name=a,Other=b",
-		"/api/v2/classes/Msvm_ConcreteJob/instances/%zz", "/api/v2/classes/Msvm_ConcreteJob/instances/a/b",
+		"/api/v2/classes/Msvm_ConcreteJob/instances/%zz",
+		"/api/v2/classes/Msvm_ConcreteJob/instances/a/b",
 	};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -157,34 +166,34 @@ static void arguments_are_typed(void **state)
 {
 	const struct cim_method *m = method(&cim_class_Msvm_ComputerSystem, "RequestStateChange");
 	static const struct {
-		const char *body, *field;	/* NULL: it is taken */
+		const char *body, *field; /* NULL: it is taken */
 	} rows[] = {
-		{ "{\"RequestedState\": 2}", NULL },
-		{ " {\"requestedstate\": \"2\"} \n", NULL },
-		{ "", NULL },
-		{ "{\"RequestedState\": null}", NULL },
-		{ "{\"RequestedState\": 65535}", NULL },
-		{ "{\"RequestedState\": 65536}", "RequestedState" },
-		{ "{\"RequestedState\": -1}", "RequestedState" },
-		{ "{\"RequestedState\": 2.0}", "RequestedState" },
-		{ "{\"RequestedState\": \"two\"}", "RequestedState" },
-		{ "{\"RequestedState\": \"\"}", "RequestedState" },
-		{ "{\"RequestedState\": true}", "RequestedState" },
-		{ "{\"RequestedState\": [2]}", "RequestedState" },
-		{ "{\"RequestedState\": {}}", "RequestedState" },
-		{ "{\"RequestedState\": 99999999999999999999999}", "RequestedState" },
-		{ "{\"TimeoutPeriod\": \"00000000000500.000000:000\"}", NULL },
-		{ "{\"TimeoutPeriod\": \"00000000000500.000000:00\"}", "TimeoutPeriod" },
-		{ "{\"TimeoutPeriod\": \"0000000000050x.000000:000\"}", "TimeoutPeriod" },
-		{ "{\"Nope\": 1}", "Nope" },
-		{ "{\"Job\": null}", "Job" },
-		{ "{\"RequestedState\": 2", "body" },
-		{ "{\"RequestedState\": 2} x", "body" },
-		{ "{\"RequestedState\": '2'}", "body" },
-		{ "[]", "body" },
-		{ "null", "body" },
-		{ "2", "body" },
-		{ "{\"a\":\"\xff\"}", "body" },
+		{"{\"RequestedState\": 2}", NULL},
+		{" {\"requestedstate\": \"2\"} \n", NULL},
+		{"", NULL},
+		{"{\"RequestedState\": null}", NULL},
+		{"{\"RequestedState\": 65535}", NULL},
+		{"{\"RequestedState\": 65536}", "RequestedState"},
+		{"{\"RequestedState\": -1}", "RequestedState"},
+		{"{\"RequestedState\": 2.0}", "RequestedState"},
+		{"{\"RequestedState\": \"two\"}", "RequestedState"},
+		{"{\"RequestedState\": \"\"}", "RequestedState"},
+		{"{\"RequestedState\": true}", "RequestedState"},
+		{"{\"RequestedState\": [2]}", "RequestedState"},
+		{"{\"RequestedState\": {}}", "RequestedState"},
+		{"{\"RequestedState\": 99999999999999999999999}", "RequestedState"},
+		{"{\"TimeoutPeriod\": \"00000000000500.000000:000\"}", NULL},
+		{"{\"TimeoutPeriod\": \"00000000000500.000000:00\"}", "TimeoutPeriod"},
+		{"{\"TimeoutPeriod\": \"0000000000050x.000000:000\"}", "TimeoutPeriod"},
+		{"{\"Nope\": 1}", "Nope"},
+		{"{\"Job\": null}", "Job"},
+		{"{\"RequestedState\": 2", "body"},
+		{"{\"RequestedState\": 2} x", "body"},
+		{"{\"RequestedState\": '2'}", "body"},
+		{"[]", "body"},
+		{"null", "body"},
+		{"2", "body"},
+		{"{\"a\":\"\xff\"}", "body"},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -192,7 +201,8 @@ static void arguments_are_typed(void **state)
 		struct cim_context context = context_of();
 		bool taken = json_read_arguments(&context, rows[i].body, strlen(rows[i].body), arguments);
 
-		if (taken != !rows[i].field || (rows[i].field && strcmp(rows[i].field, context.error.field) != 0))
+		if (taken != !rows[i].field ||
+		    (rows[i].field && strcmp(rows[i].field, context.error.field) != 0))
 			fail_msg("%s: taken %d, field %s", rows[i].body, taken, context.error.field);
 	}
 }
@@ -203,22 +213,27 @@ static void embedded_instances_name_the_path_of_the_field(void **state)
 	static const struct {
 		const char *body, *field;
 	} rows[] = {
-		{ "{\"SystemSettings\":{\"properties\":{\"ElementName\":\"a\",\"Notes\":[\"x\"]}}}", NULL },
-		{ "{\"SystemSettings\":{\"class\":\"msvm_virtualsystemsettingdata\",\"properties\":{}}}", NULL },
-		{ "{\"ResourceSettings\":[{\"class\":\"Msvm_MemorySettingData\",\"properties\":{\"VirtualQuantity\":\"512\"}}]}", NULL },
-		{ "{\"ResourceSettings\":[]}", NULL },
-		{ "{\"SystemSettings\":\"<INSTANCE/>\"}", "SystemSettings" },
-		{ "{\"SystemSettings\":{}}", "SystemSettings.properties" },
-		{ "{\"SystemSettings\":{\"properties\":{\"ElementName\":1}}}", "SystemSettings.ElementName" },
-		{ "{\"SystemSettings\":{\"properties\":{\"Nope\":1}}}", "SystemSettings.Nope" },
-		{ "{\"SystemSettings\":{\"properties\":{\"Notes\":\"x\"}}}", "SystemSettings.Notes" },
-		{ "{\"SystemSettings\":{\"properties\":{\"Notes\":[null]}}}", "SystemSettings.Notes[0]" },
-		{ "{\"SystemSettings\":{\"class\":\"Msvm_Error\",\"properties\":{}}}", "SystemSettings.class" },
-		{ "{\"ResourceSettings\":[{\"properties\":{}}]}", "ResourceSettings[0].class" },
-		{ "{\"ResourceSettings\":[{\"class\":\"Msvm_MemorySettingData\",\"properties\":{\"VirtualQuantity\":-1}}]}",
-		  "ResourceSettings[0].VirtualQuantity" },
-		{ "{\"ResourceSettings\":{}}", "ResourceSettings" },
-		{ "{\"SystemSettings\":{\"properties\":{\"ElementName\":\"a\\u0000b\"}}}", "SystemSettings.ElementName" },
+		{"{\"SystemSettings\":{\"properties\":{\"ElementName\":\"a\",\"Notes\":[\"x\"]}}}", NULL},
+		{"{\"SystemSettings\":{\"class\":\"msvm_virtualsystemsettingdata\",\"properties\":{}}}",
+		 NULL},
+		{"{\"ResourceSettings\":[{\"class\":\"Msvm_MemorySettingData\",\"properties\":{"
+		 "\"VirtualQuantity\":\"512\"}}]}",
+		 NULL},
+		{"{\"ResourceSettings\":[]}", NULL},
+		{"{\"SystemSettings\":\"<INSTANCE/>\"}", "SystemSettings"},
+		{"{\"SystemSettings\":{}}", "SystemSettings.properties"},
+		{"{\"SystemSettings\":{\"properties\":{\"ElementName\":1}}}", "SystemSettings.ElementName"},
+		{"{\"SystemSettings\":{\"properties\":{\"Nope\":1}}}", "SystemSettings.Nope"},
+		{"{\"SystemSettings\":{\"properties\":{\"Notes\":\"x\"}}}", "SystemSettings.Notes"},
+		{"{\"SystemSettings\":{\"properties\":{\"Notes\":[null]}}}", "SystemSettings.Notes[0]"},
+		{"{\"SystemSettings\":{\"class\":\"Msvm_Error\",\"properties\":{}}}", "SystemSettings.class"},
+		{"{\"ResourceSettings\":[{\"properties\":{}}]}", "ResourceSettings[0].class"},
+		{"{\"ResourceSettings\":[{\"class\":\"Msvm_MemorySettingData\",\"properties\":{"
+		 "\"VirtualQuantity\":-1}}]}",
+		 "ResourceSettings[0].VirtualQuantity"},
+		{"{\"ResourceSettings\":{}}", "ResourceSettings"},
+		{"{\"SystemSettings\":{\"properties\":{\"ElementName\":\"a\\u0000b\"}}}",
+		 "SystemSettings.ElementName"},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -226,7 +241,8 @@ static void embedded_instances_name_the_path_of_the_field(void **state)
 		struct cim_context context = context_of();
 		bool taken = json_read_arguments(&context, rows[i].body, strlen(rows[i].body), arguments);
 
-		if (taken != !rows[i].field || (rows[i].field && strcmp(rows[i].field, context.error.field) != 0))
+		if (taken != !rows[i].field ||
+		    (rows[i].field && strcmp(rows[i].field, context.error.field) != 0))
 			fail_msg("%s: taken %d, field %s", rows[i].body, taken, context.error.field);
 	}
 }
@@ -257,7 +273,8 @@ static void sixty_four_bits_are_strings(void **state)
 	assert_non_null(strstr(text, "\"Weight\":5"));
 	assert_non_null(strstr(text, "\"Parent\":null"));
 	assert_non_null(strstr(text, "\"DynamicMemoryEnabled\":null"));
-	assert_non_null(strstr(text, "\"self\":\"/api/v2/classes/Msvm_MemorySettingData/instances/Microsoft:X%5CMemory\""));
+	assert_non_null(strstr(
+		text, "\"self\":\"/api/v2/classes/Msvm_MemorySettingData/instances/Microsoft:X%5CMemory\""));
 }
 
 static void the_tag_ignores_what_changes_by_itself(void **state)
@@ -274,24 +291,43 @@ static void the_tag_ignores_what_changes_by_itself(void **state)
 static void filters_say_what_they_mean(void **state)
 {
 	struct cim_instance *i = cim_instance_create(&arena, &cim_class_Msvm_ComputerSystem);
-	const uint16_t status[] = { 2, 32768 };
+	const uint16_t status[] = {2, 32768};
 	static const struct {
 		const char *text;
-		int matches;			/* -1: refused */
+		int matches; /* -1: refused */
 	} rows[] = {
-		{ "Name eq 'ABC'", 1 },          { "name = 'abc'", 1 },            { "Name ne 'abc'", 0 },
-		{ "Name='a' or EnabledState=2", 1 }, { "EnabledState gt 1 and EnabledState < 3", 1 },
-		{ "EnabledState ge 3", 0 },      { "not (EnabledState eq 2)", 0 }, { "not EnabledState eq 3", 1 },
-		{ "Description eq null", 1 },    { "Name eq null", 0 },            { "Name ne null", 1 },
-		{ "OperationalStatus eq 32768", 1 }, { "OperationalStatus eq 3", 0 }, { "ElementName eq 'it''s'", 1 },
-		{ "ElementName eq \"it's\"", 1 }, { "OnTimeInMilliseconds eq 18446744073709551615", 1 },
-		{ "Description ne 'x'", 1 },     { "EnabledState eq -2", 0 },
-		{ "Nope eq 1", -1 },             { "Name", -1 },                   { "Name eq", -1 },
-		{ "Name eq abc", -1 },           { "Name eq 'abc", -1 },           { "Name eq 1", -1 },
-		{ "EnabledState eq 'x'", -1 },   { "EnabledState eq 2 and", -1 },  { "(EnabledState eq 2", -1 },
-		{ "EnabledState eq 2)", -1 },    { "EnabledState like 2", -1 },    { "", -1 },
-		{ "EnabledState eq 99999999999999999999", -1 },
-		{ "((((((((((((((((((((((((((((((((((((((((EnabledState eq 2", -1 },
+		{"Name eq 'ABC'", 1},
+		{"name = 'abc'", 1},
+		{"Name ne 'abc'", 0},
+		{"Name='a' or EnabledState=2", 1},
+		{"EnabledState gt 1 and EnabledState < 3", 1},
+		{"EnabledState ge 3", 0},
+		{"not (EnabledState eq 2)", 0},
+		{"not EnabledState eq 3", 1},
+		{"Description eq null", 1},
+		{"Name eq null", 0},
+		{"Name ne null", 1},
+		{"OperationalStatus eq 32768", 1},
+		{"OperationalStatus eq 3", 0},
+		{"ElementName eq 'it''s'", 1},
+		{"ElementName eq \"it's\"", 1},
+		{"OnTimeInMilliseconds eq 18446744073709551615", 1},
+		{"Description ne 'x'", 1},
+		{"EnabledState eq -2", 0},
+		{"Nope eq 1", -1},
+		{"Name", -1},
+		{"Name eq", -1},
+		{"Name eq abc", -1},
+		{"Name eq 'abc", -1},
+		{"Name eq 1", -1},
+		{"EnabledState eq 'x'", -1},
+		{"EnabledState eq 2 and", -1},
+		{"(EnabledState eq 2", -1},
+		{"EnabledState eq 2)", -1},
+		{"EnabledState like 2", -1},
+		{"", -1},
+		{"EnabledState eq 99999999999999999999", -1},
+		{"((((((((((((((((((((((((((((((((((((((((EnabledState eq 2", -1},
 	};
 
 	cim_set_string(i, Msvm_ComputerSystem_Name, "ABC");
@@ -313,7 +349,7 @@ static void filters_say_what_they_mean(void **state)
 static void the_token_is_made_once_and_kept_secret(void **state)
 {
 	char directory[] = "/tmp/uc-auth-XXXXXX", path[64], header[300], reason[256];
-	struct auth first = { 0 }, second = { 0 };
+	struct auth first = {0}, second = {0};
 	struct stat st;
 
 	assert_non_null(mkdtemp(directory));

@@ -25,7 +25,7 @@ static int make_directory(void **state)
 
 static int remove_directory(void **state)
 {
-	static const char *const suffixes[] = { "", "-wal", "-shm" };
+	static const char *const suffixes[] = {"", "-wal", "-shm"};
 	char name[128];
 
 	for (size_t i = 0; i < 3; i++) {
@@ -47,8 +47,14 @@ static struct store *open_store(void)
 
 static struct store_vm machine(const char *id, const char *name)
 {
-	struct store_vm vm = { .created_ms = 1000, .config_changed_ms = 1001, .state = 2, .state_changed_ms = 1002,
-			       .requested_state = 12, .processor_count = 4, .startup_mib = 512, .has_linux_direct = true };
+	struct store_vm vm = {.created_ms = 1000,
+			      .config_changed_ms = 1001,
+			      .state = 2,
+			      .state_changed_ms = 1002,
+			      .requested_state = 12,
+			      .processor_count = 4,
+			      .startup_mib = 512,
+			      .has_linux_direct = true};
 
 	strcpy(vm.id, id);
 	strcpy(vm.element_name, name);
@@ -84,7 +90,7 @@ static int see_job(void *context, const struct store_job *job)
 
 static struct seen vms_of(struct store *store)
 {
-	struct seen seen = { 0 };
+	struct seen seen = {0};
 
 	assert_int_equal(store_vm_each(store, see_vm, &seen), 0);
 	return seen;
@@ -127,7 +133,7 @@ static void the_schema_refuses_what_may_not_be(void **state)
 	vm.processor_count = 65;
 	assert_int_equal(store_vm_insert(store, &vm), -1);
 	vm.processor_count = 1;
-	assert_int_equal(vms_of(store).count, 0);	/* nothing half done was left */
+	assert_int_equal(vms_of(store).count, 0); /* nothing half done was left */
 	assert_int_equal(store_vm_insert(store, &vm), 0);
 	assert_int_equal(store_vm_insert(store, &vm), -1);
 	assert_true(strlen(store_error(store)) > 0);
@@ -151,8 +157,9 @@ static void settings_go_with_their_machine(void **state)
 static void jobs_come_back_in_order(void **state)
 {
 	struct store *store = open_store();
-	struct store_job job = { .id = ID_A, .vm_id = ID_B, .type = 12, .state = 2, .submitted_ms = 5, .changed_ms = 5 };
-	struct seen seen = { 0 };
+	struct store_job job = {
+		.id = ID_A, .vm_id = ID_B, .type = 12, .state = 2, .submitted_ms = 5, .changed_ms = 5};
+	struct seen seen = {0};
 
 	assert_int_equal(store_job_insert(store, &job), 0);
 	strcpy(job.id, ID_B);
@@ -241,10 +248,14 @@ static void what_is_no_store_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(what_goes_in_comes_out),      CASE(the_schema_refuses_what_may_not_be),
-		CASE(settings_go_with_their_machine), CASE(jobs_come_back_in_order),
-		CASE(a_kill_loses_only_what_was_not_committed), CASE(a_rollback_leaves_nothing),
-		CASE(nobody_else_may_read_the_file), CASE(what_is_no_store_is_refused),
+		CASE(what_goes_in_comes_out),
+		CASE(the_schema_refuses_what_may_not_be),
+		CASE(settings_go_with_their_machine),
+		CASE(jobs_come_back_in_order),
+		CASE(a_kill_loses_only_what_was_not_committed),
+		CASE(a_rollback_leaves_nothing),
+		CASE(nobody_else_may_read_the_file),
+		CASE(what_is_no_store_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,9 +4,9 @@
 
 #include "vmms/vm_state.h"
 
-static const uint16_t requests[] = { VM_REQUEST_ENABLED, VM_REQUEST_DISABLED, VM_REQUEST_SHUTDOWN, VM_REQUEST_OFFLINE,
-				     VM_REQUEST_QUIESCE, VM_REQUEST_REBOOT,   VM_REQUEST_RESET,    VM_REQUEST_PAUSING,
-				     VM_REQUEST_RESUMING };
+static const uint16_t requests[] = {VM_REQUEST_ENABLED, VM_REQUEST_DISABLED, VM_REQUEST_SHUTDOWN,
+				    VM_REQUEST_OFFLINE, VM_REQUEST_QUIESCE,  VM_REQUEST_REBOOT,
+				    VM_REQUEST_RESET,   VM_REQUEST_PAUSING,  VM_REQUEST_RESUMING};
 #define REQUEST_COUNT (sizeof(requests) / sizeof(requests[0]))
 
 static void each_pair_has_exactly_one_row(void **state)
@@ -17,7 +17,8 @@ static void each_pair_has_exactly_one_row(void **state)
 			int rows = 0;
 
 			for (size_t i = 0; i < vm_transition_count; i++)
-				rows += (int)vm_transitions[i].from == from && vm_transitions[i].requested == requests[r];
+				rows += (int)vm_transitions[i].from == from &&
+					vm_transitions[i].requested == requests[r];
 			assert_int_equal(rows, 1);
 		}
 }
@@ -47,19 +48,19 @@ static void allowed_transitions_are_these(void **state)
 		enum vm_action action;
 		enum vm_state to;
 	} allowed[] = {
-		{ VM_OFF, 2, VM_ACTION_START, VM_STARTING },
-		{ VM_STARTING, 3, VM_ACTION_TURN_OFF, VM_STOPPING },
-		{ VM_RUNNING, 3, VM_ACTION_TURN_OFF, VM_STOPPING },
-		{ VM_RUNNING, 9, VM_ACTION_PAUSE, VM_PAUSING },
-		{ VM_RUNNING, 11, VM_ACTION_RESET, VM_RESETTING },
-		{ VM_RUNNING, 32776, VM_ACTION_PAUSE, VM_PAUSING },
-		{ VM_PAUSING, 3, VM_ACTION_TURN_OFF, VM_STOPPING },
-		{ VM_PAUSED, 2, VM_ACTION_RESUME, VM_RESUMING },
-		{ VM_PAUSED, 3, VM_ACTION_TURN_OFF, VM_STOPPING },
-		{ VM_PAUSED, 11, VM_ACTION_RESET, VM_RESETTING },
-		{ VM_PAUSED, 32777, VM_ACTION_RESUME, VM_RESUMING },
-		{ VM_RESUMING, 3, VM_ACTION_TURN_OFF, VM_STOPPING },
-		{ VM_RESETTING, 3, VM_ACTION_TURN_OFF, VM_STOPPING },
+		{VM_OFF, 2, VM_ACTION_START, VM_STARTING},
+		{VM_STARTING, 3, VM_ACTION_TURN_OFF, VM_STOPPING},
+		{VM_RUNNING, 3, VM_ACTION_TURN_OFF, VM_STOPPING},
+		{VM_RUNNING, 9, VM_ACTION_PAUSE, VM_PAUSING},
+		{VM_RUNNING, 11, VM_ACTION_RESET, VM_RESETTING},
+		{VM_RUNNING, 32776, VM_ACTION_PAUSE, VM_PAUSING},
+		{VM_PAUSING, 3, VM_ACTION_TURN_OFF, VM_STOPPING},
+		{VM_PAUSED, 2, VM_ACTION_RESUME, VM_RESUMING},
+		{VM_PAUSED, 3, VM_ACTION_TURN_OFF, VM_STOPPING},
+		{VM_PAUSED, 11, VM_ACTION_RESET, VM_RESETTING},
+		{VM_PAUSED, 32777, VM_ACTION_RESUME, VM_RESUMING},
+		{VM_RESUMING, 3, VM_ACTION_TURN_OFF, VM_STOPPING},
+		{VM_RESETTING, 3, VM_ACTION_TURN_OFF, VM_STOPPING},
 	};
 	size_t count = 0;
 
@@ -82,14 +83,14 @@ static void refusals_have_their_reason(void **state)
 		unsigned requested;
 		enum vm_refusal refusal;
 	} rows[] = {
-		{ VM_RUNNING, 2, VM_REFUSED_ALREADY },     { VM_OFF, 3, VM_REFUSED_ALREADY },
-		{ VM_PAUSED, 9, VM_REFUSED_ALREADY },      { VM_RUNNING, 4, VM_REFUSED_COMPONENTS },
-		{ VM_RUNNING, 10, VM_REFUSED_COMPONENTS }, { VM_RUNNING, 6, VM_REFUSED_SAVE },
-		{ VM_OFF, 9, VM_REFUSED_STATE },           { VM_OFF, 4, VM_REFUSED_STATE },
-		{ VM_STOPPING, 3, VM_REFUSED_BUSY },       { VM_STARTING, 2, VM_REFUSED_BUSY },
-		{ VM_RUNNING, 7, VM_REFUSED_UNKNOWN },     { VM_RUNNING, 32773, VM_REFUSED_UNKNOWN },
-		{ VM_OFF, 32781, VM_REFUSED_UNKNOWN },     { VM_OFF, 0, VM_REFUSED_NUMBER },
-		{ VM_OFF, 12, VM_REFUSED_NUMBER },         { VM_RUNNING, 65535, VM_REFUSED_NUMBER },
+		{VM_RUNNING, 2, VM_REFUSED_ALREADY},     {VM_OFF, 3, VM_REFUSED_ALREADY},
+		{VM_PAUSED, 9, VM_REFUSED_ALREADY},      {VM_RUNNING, 4, VM_REFUSED_COMPONENTS},
+		{VM_RUNNING, 10, VM_REFUSED_COMPONENTS}, {VM_RUNNING, 6, VM_REFUSED_SAVE},
+		{VM_OFF, 9, VM_REFUSED_STATE},           {VM_OFF, 4, VM_REFUSED_STATE},
+		{VM_STOPPING, 3, VM_REFUSED_BUSY},       {VM_STARTING, 2, VM_REFUSED_BUSY},
+		{VM_RUNNING, 7, VM_REFUSED_UNKNOWN},     {VM_RUNNING, 32773, VM_REFUSED_UNKNOWN},
+		{VM_OFF, 32781, VM_REFUSED_UNKNOWN},     {VM_OFF, 0, VM_REFUSED_NUMBER},
+		{VM_OFF, 12, VM_REFUSED_NUMBER},         {VM_RUNNING, 65535, VM_REFUSED_NUMBER},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)

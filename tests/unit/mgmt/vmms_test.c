@@ -19,29 +19,32 @@ static void packets_are_read_or_refused(void **state)
 		int result;
 		enum worker_packet_kind kind;
 	} rows[] = {
-		{ "{\"event\":\"state\",\"state\":\"running\",\"reason\":\"started\"}", 0, WORKER_PACKET_STATE },
-		{ "{\"event\":\"state\",\"state\":\"created\",\"reason\":null}", 0, WORKER_PACKET_STATE },
-		{ "{\"event\":\"new thing\",\"x\":1}", 0, WORKER_PACKET_OTHER },
-		{ "{\"id\":1,\"result\":{}}", 0, WORKER_PACKET_RESULT },
-		{ "{\"id\":1,\"result\":null}", 0, WORKER_PACKET_RESULT },
-		{ "{\"id\":1,\"error\":{\"code\":\"invalid_state\",\"message\":\"m\"}}", 0, WORKER_PACKET_ERROR },
-		{ "{\"event\":\"state\",\"state\":\"dancing\"}", -1, 0 },
-		{ "{\"event\":\"state\"}", -1, 0 },
-		{ "{\"event\":1}", -1, 0 },
-		{ "{\"id\":\"1\",\"result\":{}}", -1, 0 },
-		{ "{\"id\":1}", -1, 0 },
-		{ "{\"id\":1,\"error\":\"x\"}", -1, 0 },
-		{ "{}", -1, 0 },
-		{ "[]", -1, 0 },
-		{ "{\"event\":\"state\",\"state\":\"running\"}trailing", -1, 0 },
-		{ "{\"event\":", -1, 0 },
-		{ "", -1, 0 },
-		{ "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", -1, 0 },
+		{"{\"event\":\"state\",\"state\":\"running\",\"reason\":\"started\"}", 0,
+		 WORKER_PACKET_STATE},
+		{"{\"event\":\"state\",\"state\":\"created\",\"reason\":null}", 0, WORKER_PACKET_STATE},
+		{"{\"event\":\"new thing\",\"x\":1}", 0, WORKER_PACKET_OTHER},
+		{"{\"id\":1,\"result\":{}}", 0, WORKER_PACKET_RESULT},
+		{"{\"id\":1,\"result\":null}", 0, WORKER_PACKET_RESULT},
+		{"{\"id\":1,\"error\":{\"code\":\"invalid_state\",\"message\":\"m\"}}", 0,
+		 WORKER_PACKET_ERROR},
+		{"{\"event\":\"state\",\"state\":\"dancing\"}", -1, 0},
+		{"{\"event\":\"state\"}", -1, 0},
+		{"{\"event\":1}", -1, 0},
+		{"{\"id\":\"1\",\"result\":{}}", -1, 0},
+		{"{\"id\":1}", -1, 0},
+		{"{\"id\":1,\"error\":\"x\"}", -1, 0},
+		{"{}", -1, 0},
+		{"[]", -1, 0},
+		{"{\"event\":\"state\",\"state\":\"running\"}trailing", -1, 0},
+		{"{\"event\":", -1, 0},
+		{"", -1, 0},
+		{"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", -1, 0},
 	};
 	struct worker_packet packet;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		/* Exactly the bytes, without a terminator: a reader that looks past them is found by the sanitizer. */
+		/* Exactly the bytes, without a terminator: a reader that looks past them is found by the
+		 * sanitizer. */
 		size_t size = strlen(rows[i].text);
 		char *exact = malloc(size ? size : 1);
 		int result;
@@ -56,8 +59,9 @@ static void packets_are_read_or_refused(void **state)
 
 static void a_status_is_taken_with_care(void **state)
 {
-	static const char text[] = "{\"id\":7,\"result\":{\"state\":\"paused\",\"pid\":42,\"uptime_ms\":-5,"
-				   "\"cpu_time_100ns\":9007199254740993,\"memory_mib\":\"x\",\"reason\":\"a\\nb\"}}";
+	static const char text[] =
+		"{\"id\":7,\"result\":{\"state\":\"paused\",\"pid\":42,\"uptime_ms\":-5,"
+		"\"cpu_time_100ns\":9007199254740993,\"memory_mib\":\"x\",\"reason\":\"a\\nb\"}}";
 	struct worker_packet packet;
 
 	assert_int_equal(worker_wire_read(text, sizeof(text) - 1, &packet), 0);
@@ -73,7 +77,7 @@ static void a_status_is_taken_with_care(void **state)
 
 static void requests_have_the_contract_s_form(void **state)
 {
-	struct store_vm vm = { .id = "I", .processor_count = 2, .startup_mib = 512 };
+	struct store_vm vm = {.id = "I", .processor_count = 2, .startup_mib = 512};
 	char *text = worker_wire_request(3, WORKER_REQUEST_STOP);
 
 	assert_string_equal(text, "{\"id\":3,\"method\":\"stop\",\"params\":{\"how\":\"turn_off\"}}");
@@ -81,16 +85,17 @@ static void requests_have_the_contract_s_form(void **state)
 	strcpy(vm.element_name, "n\"");
 	strcpy(vm.command_line, "a=\"b\"");
 	text = worker_wire_config(&vm);
-	assert_string_equal(text, "{\"version\":1,\"id\":\"I\",\"name\":\"n\\\"\",\"processors\":{\"count\":2},"
-				  "\"memory\":{\"startup_mib\":512},\"boot\":{\"kind\":\"linux\",\"command_line\":"
-				  "\"a=\\\"b\\\"\"},\"devices\":[{\"type\":\"com\",\"port\":1}]}");
+	assert_string_equal(text,
+			    "{\"version\":1,\"id\":\"I\",\"name\":\"n\\\"\",\"processors\":{\"count\":2},"
+			    "\"memory\":{\"startup_mib\":512},\"boot\":{\"kind\":\"linux\",\"command_line\":"
+			    "\"a=\\\"b\\\"\"},\"devices\":[{\"type\":\"com\",\"port\":1}]}");
 	free(text);
 }
 
 static void the_console_log_keeps_the_end(void **state)
 {
 	static char model[5 * WORKER_CONSOLE_BACKLOG], out[WORKER_CONSOLE_BACKLOG];
-	struct console_log log = { 0 };
+	struct console_log log = {0};
 	size_t total = 0;
 
 	assert_int_equal(console_log_read(&log, out), 0);
@@ -112,7 +117,8 @@ static void the_console_log_keeps_the_end(void **state)
 
 static void only_files_below_allowed_directories(void **state)
 {
-	char directory[] = "/tmp/uc-kernel-XXXXXX", inside[64], link[64], outside[64], fifo[64], reason[PATH_MAX + 128];
+	char directory[] = "/tmp/uc-kernel-XXXXXX", inside[64], link[64], outside[64], fifo[64],
+	     reason[PATH_MAX + 128];
 	struct config *config = calloc(1, sizeof(*config));
 	int fd;
 
@@ -163,15 +169,15 @@ static void a_configuration_error_names_its_line(void **state)
 	static const struct {
 		const char *text, *error;
 	} rows[] = {
-		{ "# comment\n\nlisten-port = 9000\n", NULL },
-		{ "listen-port = 9000\nlisten-address=::1\nkernel-directories = /a:/b\n", NULL },
-		{ "\nlisten-port = x\n", ":2: \"x\" is no port" },
-		{ "listen-port = 65536\n", ":1: " },
-		{ "listen-address = localhost\n", ":1: \"localhost\" is no IPv4 or IPv6 address" },
-		{ "rundir = relative\n", ":1: an absolute path" },
-		{ "nonsense = 1\n", ":1: unknown key \"nonsense\"" },
-		{ "nonsense\n", ":1: \"key = value\"" },
-		{ "log-level = loud\n", ":1: \"loud\"" },
+		{"# comment\n\nlisten-port = 9000\n", NULL},
+		{"listen-port = 9000\nlisten-address=::1\nkernel-directories = /a:/b\n", NULL},
+		{"\nlisten-port = x\n", ":2: \"x\" is no port"},
+		{"listen-port = 65536\n", ":1: "},
+		{"listen-address = localhost\n", ":1: \"localhost\" is no IPv4 or IPv6 address"},
+		{"rundir = relative\n", ":1: an absolute path"},
+		{"nonsense = 1\n", ":1: unknown key \"nonsense\""},
+		{"nonsense\n", ":1: \"key = value\""},
+		{"log-level = loud\n", ":1: \"loud\""},
 	};
 	char path[] = "/tmp/uc-config-XXXXXX", reason[512];
 	struct config *config = calloc(1, sizeof(*config));
@@ -182,7 +188,8 @@ static void a_configuration_error_names_its_line(void **state)
 		int result;
 
 		assert_int_equal(ftruncate(fd, 0), 0);
-		assert_int_equal(pwrite(fd, rows[i].text, strlen(rows[i].text), 0), (ssize_t)strlen(rows[i].text));
+		assert_int_equal(pwrite(fd, rows[i].text, strlen(rows[i].text), 0),
+				 (ssize_t)strlen(rows[i].text));
 		result = config_read_file(config, path, reason, sizeof(reason));
 		if ((result == 0) != !rows[i].error)
 			fail_msg("%s: %d", rows[i].text, result);
@@ -196,9 +203,9 @@ static void a_configuration_error_names_its_line(void **state)
 
 static void flags_win_over_the_file(void **state)
 {
-	char *argv[] = { (char *)"vmms", (char *)"--listen-port=7", (char *)"--statedir", (char *)"/s", (char *)"--config",
-			 (char *)"/dev/null", (char *)"--check-config" };
-	char *missing[] = { (char *)"vmms", (char *)"--listen-port" };
+	char *argv[] = {(char *)"vmms",     (char *)"--listen-port=7", (char *)"--statedir",    (char *)"/s",
+			(char *)"--config", (char *)"/dev/null",       (char *)"--check-config"};
+	char *missing[] = {(char *)"vmms", (char *)"--listen-port"};
 	struct config *config = calloc(1, sizeof(*config));
 	char reason[512];
 
