@@ -28,19 +28,28 @@ static enum vp_command command_of(struct vp_group *group)
 	return (enum vp_command)atomic_load_explicit(&group->command, memory_order_acquire);
 }
 
-/* Waits while the command is `while_command`, counted as standing still. */
-static void stand_still(struct vp_thread *vp, enum vp_command while_command)
+/*
+ * Stands still until the VP is to run or the thread to end. A stuck VP (nothing left to run) also stands through VP_RUN, until
+ * a pause has come and gone. `parked` changes under the lock and only here: who reads it as true knows the VP is not running
+ * and will look at the command before it does.
+ */
+static void stand_still(struct vp_thread *vp, bool stuck)
 {
 	struct vp_group *group = vp->group;
+	enum vp_command command;
 
 	(void)pthread_mutex_lock(&group->lock);
 	vp->parked = true;
 	(void)pthread_cond_broadcast(&group->stands);
-	while (command_of(group) == while_command)
+	for (;;) {
+		command = command_of(group);
+		if (command == VP_QUIT || (command == VP_RUN && !stuck))
+			break;
+		if (command == VP_PAUSE)
+			stuck = false;
 		(void)pthread_cond_wait(&group->commanded, &group->lock);
-	/* Pausing counts who stands: only the way back into the guest ends it. */
-	if (command_of(group) == VP_RUN)
-		vp->parked = false;
+	}
+	vp->parked = command == VP_QUIT;
 	(void)pthread_mutex_unlock(&group->lock);
 }
 
@@ -77,7 +86,7 @@ static void *vp_main(void *argument)
 		case VP_QUIT:
 			return NULL;
 		case VP_PAUSE:
-			stand_still(vp, VP_PAUSE);
+			stand_still(vp, false);
 			continue;
 		case VP_RUN:
 			break;
@@ -87,7 +96,7 @@ static void *vp_main(void *argument)
 			continue;
 		if (verdict != INTERCEPT_HALT)
 			group->report(group->owner, verdict, &why);
-		stand_still(vp, VP_RUN);
+		stand_still(vp, true);
 	}
 }
 
@@ -132,12 +141,7 @@ int vp_group_start(struct vp_group *group, const struct vp_context *contexts, un
 
 void vp_group_run(struct vp_group *group)
 {
-	(void)pthread_mutex_lock(&group->lock);
-	for (unsigned i = 0; i < group->count; i++)
-		group->threads[i].parked = false;
-	atomic_store_explicit(&group->command, VP_RUN, memory_order_release);
-	(void)pthread_cond_broadcast(&group->commanded);
-	(void)pthread_mutex_unlock(&group->lock);
+	set_command(group, VP_RUN);
 }
 
 /* Kicks who still runs. A signal that arrives just before the system call is lost, so it is sent until it has worked. */
