@@ -115,7 +115,7 @@ void frame_withdraw(spa_t page)
 {
 	uint16_t *word = word_of(page, false);
 
-	CHECK(word && *word == WORD_DEPOSITED);
+	CHECK(word && __atomic_load_n(word, __ATOMIC_RELAXED) == WORD_DEPOSITED);
 	__atomic_store_n(word, 0, __ATOMIC_RELEASE);
 }
 
@@ -156,7 +156,10 @@ void frame_map_put(spa_t page, uint32_t count)
 	for (uint32_t i = 0; i < count; i++) {
 		uint16_t *word = word_of(SPA(page.v + i * PAGE_BYTES), false);
 
-		CHECK(word && !(*word & WORD_DEPOSITED) && *word);
-		__atomic_fetch_sub(word, 1, __ATOMIC_ACQ_REL);
+		uint16_t old;
+
+		CHECK(word);
+		old = __atomic_fetch_sub(word, 1, __ATOMIC_ACQ_REL);
+		CHECK(old && !(old & WORD_DEPOSITED));
 	}
 }
