@@ -11,6 +11,7 @@
 #include "http/uri.h"
 
 #define JSON_DEPTH_MAX 32
+#define JSON_ARRAY_MAX 256
 #define TEXT_FLAGS     (JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
 
 static const char *finish(struct arena *arena, struct json_object *o)
@@ -494,6 +495,8 @@ static bool read_value(const struct reader *r, const struct cim_value_type *type
 		if (!json_object_is_type(o, json_type_array))
 			return refuse(r, "an array");
 		count = json_object_array_length(o);
+		if (count > JSON_ARRAY_MAX)
+			return refuse(r, "a shorter array");
 	}
 	out->items = arena_alloc(r->context->arena, (count ? count : 1) * sizeof(*out->items));
 	out->count = count;

@@ -74,7 +74,8 @@ void router_match(struct arena *arena, const char *method, const char *raw_path,
 			continue;
 		/* HEAD is GET without its body; the server drops that. */
 		if (strcmp(method, rows[i].method) == 0 ||
-		    (strcmp(method, "HEAD") == 0 && strcmp(rows[i].method, "GET") == 0)) {
+		    (strcmp(method, "HEAD") == 0 && strcmp(rows[i].method, "GET") == 0 &&
+		     rows[i].operation != OPERATION_CONSOLE)) {
 			match.operation = rows[i].operation;
 			*route = match;
 			return;

@@ -73,16 +73,20 @@ char *uri_decode(struct arena *arena, const char *text, size_t size)
 
 char *uri_encode(struct arena *arena, const char *text)
 {
+	static const char digits[] = "0123456789ABCDEF";
 	char *out = arena_alloc(arena, strlen(text) * 3 + 1);
 	size_t used = 0;
 
 	for (; *text; text++) {
 		unsigned char c = (unsigned char)*text;
 
-		if (isalnum(c) || strchr("-._~:", c))
+		if (isalnum(c) || strchr("-._~:", c)) {
 			out[used++] = (char)c;
-		else
-			used += (size_t)sprintf(out + used, "%%%02X", c);
+		} else {
+			out[used++] = '%';
+			out[used++] = digits[c >> 4];
+			out[used++] = digits[c & 15];
+		}
 	}
 	return out;
 }
@@ -235,7 +239,8 @@ struct cim_reference *uri_parse_reference(struct cim_context *context, const cha
 	const char *rest = uri_below_base(text), *slash;
 	const struct cim_class *class;
 
-	if (!rest || strncmp(rest, classes, sizeof(classes) - 1) != 0)
+	/* Keys that are references nest: the bound keeps both depth and copies small. */
+	if (!rest || strlen(text) > URI_REFERENCE_MAX || strncmp(rest, classes, sizeof(classes) - 1) != 0)
 		goto malformed;
 	rest += sizeof(classes) - 1;
 	slash = strchr(rest, '/');

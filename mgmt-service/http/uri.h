@@ -8,8 +8,9 @@
 
 #include "cim/provider.h"
 
-#define URI_BASE  "/api/v2"
-#define URI_ALIAS "/cimrs/root%2Fvirtualization%2Fv2"
+#define URI_BASE          "/api/v2"
+#define URI_REFERENCE_MAX 8192
+#define URI_ALIAS         "/cimrs/root%2Fvirtualization%2Fv2"
 
 /* Percent-decoding; NULL for a broken escape, a zero byte, or what is no UTF-8. */
 char *uri_decode(struct arena *arena, const char *text, size_t size);

@@ -48,6 +48,7 @@ static void each_path_has_its_operation(void **state)
 		{"POST", "/api/v2/classes/X/instances/k/methods/M", OPERATION_INVOKE},
 		{"GET", "/api/v2/classes/X/instances/k/console", OPERATION_CONSOLE},
 		{"GET", "/api/v2/classes/X/instances/k/console/log", OPERATION_CONSOLE_LOG},
+		{"HEAD", "/api/v2/classes/X/instances/k/console", OPERATION_WRONG_METHOD},
 		{"POST", "/api/v2/classes", OPERATION_WRONG_METHOD},
 		{"PUT", "/api/v2/classes/X/instances/k", OPERATION_WRONG_METHOD},
 		{"GET", "/api/v2/classes/X/instances/k/methods/M", OPERATION_WRONG_METHOD},
@@ -247,6 +248,30 @@ static void embedded_instances_name_the_path_of_the_field(void **state)
 	}
 }
 
+static void what_is_too_large_is_refused(void **state)
+{
+	const struct cim_method *m = method(&cim_class_Msvm_VirtualSystemManagementService, "DefineSystem");
+	static const char reference[] =
+		"{\"ReferenceConfiguration\":\"/api/v2/classes/Msvm_ConcreteJob/instances/";
+	char long_reference[12000], many[2000] = "{\"ResourceSettings\":[1";
+	size_t used = strlen(many);
+
+	for (int i = 0; i < 256; i++)
+		used += (size_t)snprintf(many + used, sizeof(many) - used, ",1");
+	snprintf(many + used, sizeof(many) - used, "]}");
+	memset(long_reference, 'x', sizeof(long_reference));
+	memcpy(long_reference, reference, sizeof(reference) - 1);
+	strcpy(long_reference + 11000, "\"}");
+	for (int i = 0; i < 2; i++) {
+		struct cim_arguments *arguments = cim_arguments_create(&arena, m);
+		struct cim_context context = context_of();
+		const char *body = i ? long_reference : many;
+
+		assert_false(json_read_arguments(&context, body, strlen(body), arguments));
+		assert_string_equal(context.error.field, i ? "ReferenceConfiguration" : "ResourceSettings");
+	}
+}
+
 static void deep_nesting_is_refused(void **state)
 {
 	const struct cim_method *m = method(&cim_class_Msvm_VirtualSystemManagementService, "DefineSystem");
@@ -392,6 +417,7 @@ int main(void)
 		CASE(a_broken_address_names_its_field),
 		CASE(arguments_are_typed),
 		CASE(embedded_instances_name_the_path_of_the_field),
+		CASE(what_is_too_large_is_refused),
 		CASE(deep_nesting_is_refused),
 		CASE(sixty_four_bits_are_strings),
 		CASE(the_tag_ignores_what_changes_by_itself),
