@@ -17,13 +17,16 @@ int guest_mem_init(struct guest_mem *mem, uint64_t size_bytes, struct failure *w
 				   (unsigned long long)size_bytes);
 	/* mmap aligns to 4 KiB; the slack lets the RAM begin on a large page of the host as well. */
 	mapping_bytes = (size_t)(size_bytes + GUEST_MEM_ALIGN);
-	mapping = mmap(NULL, mapping_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	/* Private: stock kernels give huge pages to anonymous memory on request, but not to shared memory. The driver pins the
+	 * pages and nothing is forked here, so that no copy can come between guest and worker. */
+	mapping = mmap(NULL, mapping_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (mapping == MAP_FAILED)
 		return failure_set(why, -ENOMEM, "memory: cannot map %llu MiB: %s",
 				   (unsigned long long)(size_bytes >> 20), strerror(errno));
 	start = ((uintptr_t)mapping + GUEST_MEM_ALIGN - 1) & ~(uintptr_t)(GUEST_MEM_ALIGN - 1);
 	(void)madvise((void *)start, (size_t)size_bytes, MADV_HUGEPAGE); /* a wish: kernels without it work too */
 	(void)madvise((void *)start, (size_t)size_bytes, MADV_DONTDUMP); /* a core file is ours, not the guest's */
+	(void)madvise((void *)start, (size_t)size_bytes, MADV_DONTFORK);
 
 	mem->mapping = mapping;
 	mem->mapping_bytes = mapping_bytes;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The child's RAM: one anonymous shared mapping, seen by the guest as at most two slots, the second above the hole for
+ * The child's RAM: one anonymous mapping, seen by the guest as at most two slots, the second above the hole for
  * devices that ends at 4 GiB. The only door to guest memory: every address is the guest's word and is checked here.
  * What another VP may write at the same time is copied once; nothing is decided on the mapping itself.
  */
