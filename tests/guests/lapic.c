@@ -10,6 +10,7 @@
 #include "lib/x86.h"
 
 #define PATIENCE    (10 * CLOCK_SECOND)
+#define MISSED_MAX  8u			/* a busy host runs a VP at least every so many periods */
 #define LOW         0x41u
 #define MIDDLE      0x62u
 #define HIGH        0x83u
@@ -24,12 +25,6 @@ static uint8_t order[16];
 static volatile unsigned order_count;
 static bool nest;
 
-/* NOP, not PAUSE: emulators are known to carry the shadow of STI over a PAUSE. */
-static void take_pending(void)
-{
-	__asm__ volatile("sti\n\tnop\n\tnop\n\tcli" : : : "memory");
-}
-
 static void note(struct trap_frame *frame)
 {
 	uint8_t vector = (uint8_t)frame->vector;
@@ -38,7 +33,7 @@ static void note(struct trap_frame *frame)
 	if (order_count < sizeof order)
 		order[order_count++] = vector;
 	if (nest)
-		take_pending();
+		irq_on_briefly();
 	lapic_eoi();
 }
 
@@ -108,8 +103,8 @@ static void timer_periodic(void)
 	lapic_timer_stop();
 	print("    %u firings in %llu periods\n", count[TIMER], (unsigned long long)expected);
 	EXPECT(count[TIMER] <= expected + 1, "%u firings in %llu periods", count[TIMER], (unsigned long long)expected);
-	EXPECT(count[TIMER] >= expected / 2, "%u firings in %llu periods", count[TIMER], (unsigned long long)expected);
-	take_pending();
+	EXPECT(count[TIMER] >= expected / MISSED_MAX, "%u firings in %llu periods", count[TIMER], (unsigned long long)expected);
+	irq_on_briefly();
 	count[TIMER] = 0;
 	irq_on();
 	clock_spin(3 * period);
@@ -126,20 +121,24 @@ static void timer_divides(void)
 
 	set_up();
 	for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-		uint64_t start, ticks, wanted;
+		uint64_t before, started, read, after, ticks, least, most;
 
 		lapic_write(LAPIC_DIVIDE, rows[i].code);
 		EXPECT_EQ(lapic_read(LAPIC_DIVIDE), rows[i].code, "the divider");
 		lapic_write(LAPIC_LVT_TIMER, LAPIC_LVT_MASKED | TIMER);
-		start = clock_100ns();
+		before = clock_100ns();
 		lapic_write(LAPIC_INITIAL, ~0u);
+		started = clock_100ns();
 		clock_spin(5 * CLOCK_MS);
+		read = clock_100ns();
 		ticks = (uint64_t)(~0u - lapic_read(LAPIC_CURRENT));
-		wanted = lapic_timer_hz() / 1000 * (clock_100ns() - start) / CLOCK_MS / rows[i].by;
+		after = clock_100ns();
 		lapic_timer_stop();
-		/* The clock was read around the timer: it may have seen more, not much less. */
-		EXPECT(ticks <= wanted + wanted / 20 + 2 && ticks >= wanted / 2, "divided by %u: %llu ticks, not %llu", rows[i].by,
-		       (unsigned long long)ticks, (unsigned long long)wanted);
+		least = lapic_timer_hz() / 1000 * (read - started) / CLOCK_MS / rows[i].by;
+		most = lapic_timer_hz() / 1000 * (after - before) / CLOCK_MS / rows[i].by;
+		EXPECT(ticks + 2 >= least - least / 100 && ticks <= most + most / 100 + 2,
+		       "divided by %u: %llu ticks, not %llu to %llu", rows[i].by, (unsigned long long)ticks,
+		       (unsigned long long)least, (unsigned long long)most);
 	}
 }
 
@@ -152,7 +151,7 @@ static void timer_masked(void)
 	irq_off();
 	EXPECT_EQ(count[TIMER], 0, "firings of a masked timer");
 	lapic_write(LAPIC_LVT_TIMER, TIMER);
-	take_pending();
+	irq_on_briefly();
 	EXPECT_EQ(count[TIMER], 0, "firings when it is unmasked afterwards");
 }
 
@@ -165,11 +164,11 @@ static void self_ipi(void)
 	EXPECT_EQ(lapic_bit(LAPIC_TMR, MIDDLE), 0, "the trigger mode");
 	EXPECT_EQ(count[MIDDLE], 0, "interrupts while they are off");
 	lapic_self_ipi(MIDDLE);
-	take_pending();
+	irq_on_briefly();
 	EXPECT_EQ(count[MIDDLE], 1, "interrupts of two requests that met");
 	EXPECT_EQ(lapic_bit(LAPIC_IRR, MIDDLE), 0, "the request afterwards");
 	lapic_ipi(lapic_id(), LAPIC_ICR_FIXED | LAPIC_ICR_ASSERT | MIDDLE);
-	take_pending();
+	irq_on_briefly();
 	EXPECT_EQ(count[MIDDLE], 2, "interrupts by one's own id");
 }
 
@@ -179,7 +178,7 @@ static void priorities(void)
 	lapic_self_ipi(LOW);
 	lapic_self_ipi(HIGH);
 	lapic_self_ipi(MIDDLE);
-	take_pending();
+	irq_on_briefly();
 	EXPECT_EQ(order_count, 3, "interrupts");
 	EXPECT(order[0] == HIGH && order[1] == MIDDLE && order[2] == LOW, "order %x %x %x", order[0], order[1], order[2]);
 }
@@ -193,14 +192,14 @@ static void tpr(void)
 	lapic_self_ipi(LOW);
 	lapic_self_ipi(MIDDLE);
 	lapic_self_ipi(HIGH);
-	take_pending();
+	irq_on_briefly();
 	EXPECT_EQ(order_count, 1, "interrupts above the task priority");
 	EXPECT_EQ(order[0], HIGH, "the first");
 	lapic_write(LAPIC_TPR, (MIDDLE & 0xf0) - 1);
-	take_pending();
+	irq_on_briefly();
 	EXPECT_EQ(order_count, 2, "interrupts one class lower");
 	lapic_write(LAPIC_TPR, 0);
-	take_pending();
+	irq_on_briefly();
 	EXPECT_EQ(count[LOW], 1, "the last");
 }
 
@@ -213,12 +212,12 @@ static void cr8(void)
 	__asm__ volatile("movq %0, %%cr8" : : "r"(9ull) : "memory");
 	EXPECT_EQ(lapic_read(LAPIC_TPR), 0x90, "the task priority after CR8 := 9");
 	lapic_self_ipi(HIGH);
-	take_pending();
+	irq_on_briefly();
 	EXPECT_EQ(count[HIGH], 0, "interrupts below CR8");
 	lapic_write(LAPIC_TPR, 0x30);
 	__asm__ volatile("movq %%cr8, %0" : "=r"(value));
 	EXPECT_EQ(value, 3, "CR8 after TPR := 0x30");
-	take_pending();
+	irq_on_briefly();
 	EXPECT_EQ(count[HIGH], 1, "interrupts above CR8");
 	__asm__ volatile("movq %0, %%cr8" : : "r"(0ull) : "memory");
 }
@@ -229,14 +228,14 @@ static void service_bits(void)
 	trap_set_handler(LOW, no_eoi);
 	trap_set_handler(HIGH, no_eoi);
 	lapic_self_ipi(LOW);
-	take_pending();
+	irq_on_briefly();
 	EXPECT_EQ(lapic_bit(LAPIC_ISR, LOW), 1, "the service bit without an EOI");
 	EXPECT_EQ(lapic_read(LAPIC_PPR), LOW & 0xf0, "the processor priority");
 	lapic_self_ipi(LOW);
-	take_pending();
+	irq_on_briefly();
 	EXPECT_EQ(count[LOW], 1, "interrupts while the first is in service");
 	lapic_self_ipi(HIGH);
-	take_pending();
+	irq_on_briefly();
 	EXPECT_EQ(count[HIGH], 1, "interrupts of a higher class");
 	/* An EOI ends the highest. */
 	lapic_eoi();
@@ -244,7 +243,7 @@ static void service_bits(void)
 	EXPECT_EQ(lapic_bit(LAPIC_ISR, LOW), 1, "the lower service bit after one EOI");
 	lapic_eoi();
 	EXPECT_EQ(lapic_bit(LAPIC_ISR, LOW), 0, "the lower service bit after two");
-	take_pending();
+	irq_on_briefly();
 	EXPECT_EQ(count[LOW], 2, "interrupts when the first is over");
 	lapic_eoi();
 	EXPECT_EQ(lapic_read(LAPIC_PPR), 0, "the processor priority in the end");
@@ -255,12 +254,12 @@ static void nested(void)
 	set_up();
 	nest = true;
 	lapic_self_ipi(LOW);
-	take_pending();
+	irq_on_briefly();
 	EXPECT_EQ(count[LOW], 1, "interrupts with nesting");
 	for (unsigned i = 0; i < 100; i++) {
 		lapic_self_ipi(LOW);
 		lapic_self_ipi(MIDDLE);
-		take_pending();
+		irq_on_briefly();
 	}
 	nest = false;
 	EXPECT_EQ(count[LOW], 101, "lower interrupts");
@@ -279,7 +278,7 @@ static void errors(void)
 	lapic_write(LAPIC_ESR, 0);
 	EXPECT_EQ(lapic_read(LAPIC_ESR), 0, "the error status at first");
 	lapic_self_ipi(5);
-	take_pending();
+	irq_on_briefly();
 	lapic_write(LAPIC_ESR, 0);
 	EXPECT(lapic_read(LAPIC_ESR) & ESR_SEND_VECTOR, "vector 5 was sent: error status %x", lapic_read(LAPIC_ESR));
 	EXPECT_EQ(count[ERROR_VECTOR], 1, "error interrupts");
@@ -298,7 +297,7 @@ static void software_disabled(void)
 	EXPECT_EQ(lapic_read(LAPIC_LVT_TIMER) & LAPIC_LVT_MASKED, LAPIC_LVT_MASKED, "that mask after unmasking");
 	lapic_write(LAPIC_SVR, LAPIC_SVR_ENABLE | VECTOR_SPURIOUS);
 	lapic_self_ipi(LOW);
-	take_pending();
+	irq_on_briefly();
 	EXPECT_EQ(count[LOW], 1, "interrupts when it is enabled again");
 }
 

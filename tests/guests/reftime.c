@@ -15,7 +15,7 @@
 #define TSC_HZ_MAX    20000000000ull
 #define APIC_HZ_MIN   1000000ull
 #define INTERVAL      (200 * CLOCK_MS)
-#define TOLERANCE_PPM 500ull
+#define PRECISION     100000ull		/* parts */
 
 static struct hv_reference_tsc_page page __attribute__((aligned(4096)));
 
@@ -61,9 +61,15 @@ static void counter(void)
 	       (unsigned long long)(before / CLOCK_SECOND));
 }
 
+static uint64_t units_of(uint64_t ticks, uint64_t hz)
+{
+	return ticks / hz * CLOCK_SECOND + ticks % hz * CLOCK_SECOND / hz;
+}
+
+/* The counter's interval lies between two of the TSC, whatever interrupts the readings. */
 static void frequencies(void)
 {
-	uint64_t tsc_hz, apic_hz, ticks, start, units, wanted, error;
+	uint64_t tsc_hz, apic_hz, outer, inner, start, units, least, most;
 
 	if (!synthetic_has(HV_PRIV_FREQUENCY_REGS | HV_PRIV_REFERENCE_COUNTER))
 		SKIP("no frequencies");
@@ -71,18 +77,20 @@ static void frequencies(void)
 	apic_hz = rdmsr(HV_MSR_APIC_FREQUENCY);
 	EXPECT(tsc_hz > TSC_HZ_MIN && tsc_hz < TSC_HZ_MAX, "TSC_FREQUENCY is %llu", (unsigned long long)tsc_hz);
 	EXPECT(apic_hz > APIC_HZ_MIN, "APIC_FREQUENCY is %llu", (unsigned long long)apic_hz);
+	outer = rdtsc();
 	start = by_msr();
-	ticks = rdtsc();
-	do {
-		units = by_msr() - start;
-	} while (units < INTERVAL);
-	ticks = rdtsc() - ticks;
-	wanted = tsc_hz / 1000 * units / CLOCK_MS;
-	error = (ticks > wanted ? ticks - wanted : wanted - ticks) * 1000000 / wanted;
-	print("    TSC %llu Hz, APIC timer %llu Hz; TSC against the counter: %llu ppm\n", (unsigned long long)tsc_hz,
-	      (unsigned long long)apic_hz, (unsigned long long)error);
-	EXPECT(error < TOLERANCE_PPM, "%llu ticks in %llu units of 100 ns: not %llu Hz", (unsigned long long)ticks,
-	       (unsigned long long)units, (unsigned long long)tsc_hz);
+	inner = rdtsc();
+	clock_spin(INTERVAL);
+	inner = rdtsc() - inner;
+	units = by_msr() - start;
+	outer = rdtsc() - outer;
+	least = units_of(inner, tsc_hz);
+	most = units_of(outer, tsc_hz);
+	print("    TSC %llu Hz, APIC timer %llu Hz; counter %llu, by the TSC %llu to %llu\n", (unsigned long long)tsc_hz,
+	      (unsigned long long)apic_hz, (unsigned long long)units, (unsigned long long)least, (unsigned long long)most);
+	EXPECT(units + units / PRECISION + 1 >= least && units <= most + most / PRECISION + 1,
+	       "the counter says %llu, the TSC %llu to %llu", (unsigned long long)units, (unsigned long long)least,
+	       (unsigned long long)most);
 }
 
 static void page_enable(void)

@@ -20,6 +20,7 @@
 #define DIRECT(n)     (HV_STIMER_DIRECT | (uint64_t)(VECTOR + (n)) << HV_STIMER_VECTOR_SHIFT)
 #define BY_SINT       ((uint64_t)SINT << HV_STIMER_SINT_SHIFT)
 #define PATIENCE      (10 * CLOCK_SECOND)
+#define MISSED_MAX    8ull			/* a busy host runs a VP at least every so many periods */
 
 static volatile unsigned fired[HV_STIMER_COUNT], sint_fired;
 static volatile uint64_t fired_at[HV_STIMER_COUNT];
@@ -121,11 +122,12 @@ static void periodic(void)
 	irq_off();
 	passed = now() - start;
 	wrmsr(CONFIG(1), 0);
+	irq_on_briefly();			/* what came due before that */
 	expected = passed / period;
 	print("    %u firings in %llu periods\n", fired[1], (unsigned long long)expected);
 	/* Periods missed while the VP did not run come together, but none may come too early or drift. */
 	EXPECT(fired[1] <= expected, "%u firings in %llu periods", fired[1], (unsigned long long)expected);
-	EXPECT(fired[1] >= expected / 2, "%u firings in %llu periods", fired[1], (unsigned long long)expected);
+	EXPECT(fired[1] >= expected / MISSED_MAX, "%u firings in %llu periods", fired[1], (unsigned long long)expected);
 	fired[1] = 0;
 	irq_on();
 	clock_spin(3 * period);

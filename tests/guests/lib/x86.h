@@ -151,6 +151,12 @@ static inline void irq_off(void)
 	__asm__ volatile("cli" : : : "memory");
 }
 
+/* Takes what is pending. NOP, not PAUSE: emulators are known to carry the shadow of STI over a PAUSE. */
+static inline void irq_on_briefly(void)
+{
+	__asm__ volatile("sti\n\tnop\n\tnop\n\tcli" : : : "memory");
+}
+
 /* Halts with interrupts on and returns with them off: none is lost between STI and HLT. */
 static inline void halt_once(void)
 {
