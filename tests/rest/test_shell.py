@@ -6,7 +6,7 @@ import subprocess
 
 import pexpect
 
-from conftest import HVSH
+from conftest import HVSH, wait_until
 
 
 def rows(text):
@@ -115,7 +115,7 @@ def test_console_without_a_terminal(service):
     service.hvsh("Start-VM", "a", check=0)
     done = service.hvsh("Connect-VM", "a", stdin="hello\npoweroff\n", check=0)
     assert "scripted kernel" in done.stdout and "hello" in done.stdout
-    assert rows(service.hvsh("Get-VM", check=0).stdout)[0]["State"] == "Off"
+    wait_until(lambda: rows(service.hvsh("Get-VM", check=0).stdout)[0]["State"] == "Off", "the end is seen")
 
 
 def test_console_and_prompt_on_a_terminal(service):
