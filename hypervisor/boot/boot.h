@@ -9,6 +9,11 @@
 #include "boot/launch.h"
 #include "core/types.h"
 
+struct boot_range {
+	uint64_t base, bytes;
+};
+#define BOOT_HOLES_MAX 32u
+
 /* Filled by the firmware side and carried into the hypervisor's own copy of the image. */
 struct boot_info {
 	uint64_t block, block_bytes;	/* reserved memory: image copy first, the rest free */
@@ -17,6 +22,8 @@ struct boot_info {
 	uint32_t apic_ids[CPUS_MAX];	/* [0] is the boot processor */
 	uint64_t tsc_hz, apic_hz;
 	uint64_t ram_end;
+	struct boot_range holes[BOOT_HOLES_MAX];	/* below ram_end, and not RAM */
+	uint32_t hole_count;
 	bool tsc_declared_stable;	/* option tsc=stable */
 };
 extern struct boot_info boot_info;
@@ -27,7 +34,8 @@ void console_line(const char *format, ...) __attribute__((format(gnu_printf, 1, 
 
 /* efi_check.c: can this machine be lifted? NULL, or one line that says what is missing and what to do. */
 const char *efi_check_cpu(void);
-uint64_t efi_ram_end(EFI_BOOT_SERVICES *bs, uint64_t *out_ram_bytes);
+/* Fills ram_end and holes. EFI_OUT_OF_RESOURCES: memory in more than BOOT_HOLES_MAX pieces. */
+EFI_STATUS efi_find_memory(EFI_BOOT_SERVICES *bs, struct boot_info *info, uint64_t *out_ram_bytes);
 EFI_STATUS efi_find_cpus(EFI_BOOT_SERVICES *bs, struct boot_info *info);
 void efi_calibrate(EFI_BOOT_SERVICES *bs, struct boot_info *info);
 /* Runs `lift` on every other processor, one after the other, each returning normally. */

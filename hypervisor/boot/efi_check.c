@@ -40,31 +40,68 @@ static bool is_ram(UINT32 type)
 	       type == EfiACPIReclaimMemory || type == EfiACPIMemoryNVS;
 }
 
-uint64_t efi_ram_end(EFI_BOOT_SERVICES *bs, uint64_t *out_ram_bytes)
+/* Sorts in place by start: firmware maps are nearly sorted already. */
+static void sort_ranges(struct boot_range *r, unsigned count)
 {
-	UINTN bytes = 0, key, stride;
+	for (unsigned i = 1; i < count; i++) {
+		struct boot_range x = r[i];
+		unsigned k = i;
+
+		for (; k && r[k - 1].base > x.base; k--)
+			r[k] = r[k - 1];
+		r[k] = x;
+	}
+}
+
+/* What lies between the ranges of RAM; false when there are more gaps than can be kept. */
+static bool find_holes(const struct boot_range *ram, unsigned count, struct boot_info *info)
+{
+	uint64_t end = 0;
+
+	info->hole_count = 0;
+	for (unsigned i = 0; i < count; i++) {
+		if (ram[i].base > end) {
+			if (info->hole_count == BOOT_HOLES_MAX)
+				return false;
+			info->holes[info->hole_count++] = (struct boot_range){ end, ram[i].base - end };
+		}
+		if (ram[i].base + ram[i].bytes > end)
+			end = ram[i].base + ram[i].bytes;
+	}
+	info->ram_end = end;
+	return true;
+}
+
+EFI_STATUS efi_find_memory(EFI_BOOT_SERVICES *bs, struct boot_info *info, uint64_t *out_ram_bytes)
+{
+	UINTN bytes = 0, key, stride = sizeof(EFI_MEMORY_DESCRIPTOR);
 	UINT32 version;
-	void *map = NULL;
-	uint64_t end = 0, total = 0;
+	char *map = NULL;
+	struct boot_range *ram;
+	unsigned count = 0;
+	EFI_STATUS status;
 
 	bs->GetMemoryMap(&bytes, NULL, &key, &stride, &version);
-	bytes += 4096;
-	if (bs->AllocatePool(EfiBootServicesData, bytes, &map) != EFI_SUCCESS)
-		return 0;
-	if (bs->GetMemoryMap(&bytes, map, &key, &stride, &version) == EFI_SUCCESS) {
-		for (UINTN at = 0; at < bytes; at += stride) {
-			const EFI_MEMORY_DESCRIPTOR *d = (const void *)((const char *)map + at);
-			uint64_t to = d->PhysicalStart + d->NumberOfPages * PAGE_BYTES;
+	bytes += 16 * stride;	/* the allocation below may split a few */
+	status = bs->AllocatePool(EfiBootServicesData, 2 * bytes, (void **)&map);
+	if (status != EFI_SUCCESS)
+		return status;
+	ram = (struct boot_range *)(map + bytes);	/* a range is smaller than a descriptor */
+	status = bs->GetMemoryMap(&bytes, (EFI_MEMORY_DESCRIPTOR *)map, &key, &stride, &version);
+	*out_ram_bytes = 0;
+	for (UINTN at = 0; status == EFI_SUCCESS && at < bytes; at += stride) {
+		const EFI_MEMORY_DESCRIPTOR *d = (const void *)(map + at);
 
-			if (!is_ram(d->Type))
-				continue;
-			total += d->NumberOfPages * PAGE_BYTES;
-			end = to > end ? to : end;
-		}
+		if (!is_ram(d->Type))
+			continue;
+		ram[count++] = (struct boot_range){ d->PhysicalStart, d->NumberOfPages * PAGE_BYTES };
+		*out_ram_bytes += d->NumberOfPages * PAGE_BYTES;
 	}
+	sort_ranges(ram, count);
+	if (status == EFI_SUCCESS && !find_holes(ram, count, info))
+		status = EFI_OUT_OF_RESOURCES;
 	bs->FreePool(map);
-	*out_ram_bytes = total;
-	return end;
+	return status;
 }
 
 /* EFI_MP_SERVICES_PROTOCOL, PI specification vol. 2 §13.4: the members used here. */

@@ -59,7 +59,10 @@ static bool lift(EFI_BOOT_SERVICES *bs, const EFI_LOADED_IMAGE *self, const stru
 		return false;
 	}
 	lapic_hw_init();
-	boot_info.ram_end = efi_ram_end(bs, &ram_bytes);
+	if (efi_find_memory(bs, &boot_info, &ram_bytes) != EFI_SUCCESS) {
+		console_line("undercroft: cannot lift this machine: its memory map has too many pieces");
+		return false;
+	}
 	if (ram_bytes < RAM_MIN_BYTES) {
 		console_line("undercroft: cannot lift this machine: %llu MiB of memory, at least 512 MiB are needed",
 			     (unsigned long long)(ram_bytes >> 20));

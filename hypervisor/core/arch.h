@@ -21,7 +21,8 @@ enum exit_kind {
 	EXIT_IO,
 	EXIT_GPA_FAULT,
 	EXIT_HALT,
-	EXIT_CR_ACCESS,			/* mechanism handled it; counted only */
+	EXIT_CACHE,			/* INVD, WBINVD */
+	EXIT_CR8_WRITE,
 	EXIT_EXCEPTION,
 	EXIT_TRIPLE_FAULT,
 	EXIT_FORBIDDEN,			/* an instruction the guest may not have: #UD */
@@ -38,6 +39,7 @@ struct vp_exit {
 	union {
 		struct { uint32_t index; bool write; } msr;
 		struct { gpa_t gpa; uint8_t access; bool during_walk; } gpa_fault;
+		struct { uint8_t gpr; } cr8;
 		struct { uint16_t port; uint8_t size; bool in, string, rep; } io;
 		struct { uint8_t vector; bool has_error; uint32_t error; uint64_t parameter; } exception;
 	};

@@ -126,7 +126,7 @@ static enum verdict exit_gpa_fault(struct vp *vp, const struct vp_exit *exit)
 	    exit->gpa_fault.access == ACCESS_WRITE)
 		return VERDICT_FAULT_GP;	/* TLFS web, Hypercall Interface: the page is not writable */
 	if (p->is_root)
-		return VERDICT_STOP;
+		return m.access ? VERDICT_FAULT_GP : VERDICT_STOP;	/* a page shown for reading only was written */
 	intercept_memory(vp, exit, m.access != 0);
 	return VERDICT_PARENT;
 }
@@ -143,6 +143,16 @@ static enum verdict exit_ignored(struct vp *vp, const struct vp_exit *exit)
 {
 	(void)vp;
 	(void)exit;
+	return VERDICT_NEXT;
+}
+
+static enum verdict exit_cr8_write(struct vp *vp, const struct vp_exit *exit)
+{
+	uint64_t value = vp->gpr[exit->cr8.gpr];
+
+	if (value > 15)
+		return VERDICT_FAULT_GP;
+	lapic_set_tpr(vp, (uint8_t)(value << 4));
 	return VERDICT_NEXT;
 }
 
@@ -194,7 +204,8 @@ const struct exit_route exit_routes[EXIT_KIND_COUNT] = {
 	[EXIT_IO]		= { "io", exit_io },
 	[EXIT_GPA_FAULT]	= { "gpa_fault", exit_gpa_fault },
 	[EXIT_HALT]		= { "halt", exit_halt },
-	[EXIT_CR_ACCESS]	= { "cr_access", exit_ignored },
+	[EXIT_CACHE]		= { "cache", exit_ignored },
+	[EXIT_CR8_WRITE]	= { "cr8_write", exit_cr8_write },
 	[EXIT_EXCEPTION]	= { "exception", exit_exception },
 	[EXIT_TRIPLE_FAULT]	= { "triple_fault", exit_triple_fault },
 	[EXIT_FORBIDDEN]	= { "forbidden", exit_forbidden },

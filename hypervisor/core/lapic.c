@@ -38,6 +38,7 @@
 #define DFR_FIXED      0x0fffffffu
 #define VECTOR_MIN     16u
 
+#define LVT_STATUS_BITS    0x5000u	/* delivery status, remote IRR */
 #define ICR_BUSY           0x1000u
 #define ICR_LOGICAL        0x800u
 #define ICR_LEVEL_ASSERT   0x4000u
@@ -731,9 +732,11 @@ static bool x2apic_write(struct vp *vp, uint32_t msr, uint64_t value)
 	if (!lapic_in_x2apic_mode(&vp->lapic) || offset >= REG_COUNT << 4 || !(reg_access[offset >> 4] & MW))
 		return false;
 	allowed = writable_bits(&vp->lapic, offset);
-	/* The delivery status is gone here; software that still writes it is forgiven. */
+	/* The delivery status is gone here; software that still writes it is forgiven. Status bits of an LVT are read-only. */
 	if (offset == REG_ICR_LOW)
 		allowed |= 0xffffffff00000000ull | ICR_BUSY;
+	if (offset >= REG_LVT_FIRST && offset <= REG_LVT_LAST)
+		allowed |= LVT_STATUS_BITS;
 	if (value & ~allowed)
 		return false;
 	if (offset == REG_ICR_LOW)
@@ -741,7 +744,7 @@ static bool x2apic_write(struct vp *vp, uint32_t msr, uint64_t value)
 	else if (offset == REG_SELF_IPI)
 		send_ipi(vp, (uint32_t)value | (uint32_t)SHORTHAND_SELF << 18, 0);
 	else
-		reg_write(vp, offset, (uint32_t)value);
+		reg_write(vp, offset, (uint32_t)value & writable_bits(&vp->lapic, offset));
 	return true;
 }
 
@@ -837,6 +840,15 @@ void lapic_init(struct vp *vp, uint32_t apic_id, bool bsp, uint64_t hz)
 	memset(l->auto_eoi, 0, sizeof(l->auto_eoi));
 	registers_reset(l);
 	mirror(vp);
+}
+
+void lapic_set_id(struct vp *vp, uint32_t apic_id)
+{
+	struct lapic *l = &vp->lapic;
+
+	l->id = apic_id;
+	if (lapic_in_x2apic_mode(l))
+		l->ldr = apic_id >> 4 << 16 | 1u << (apic_id & 0xf);
 }
 
 void lapic_reset(struct vp *vp)

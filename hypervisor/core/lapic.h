@@ -57,6 +57,8 @@ struct lapic {
 
 /* Power-on state. The hooks and what is allowed stay as they are (0 in a new VP); vectors of auto-EOI SINTs are forgotten. */
 void lapic_init(struct vp *vp, uint32_t apic_id, bool bsp, uint64_t hz);
+/* The parent gives a held VP another APIC id; the logical id of x2APIC mode follows it. */
+void lapic_set_id(struct vp *vp, uint32_t apic_id);
 /* INIT: as power-on, but APIC_BASE, the id and the vectors of auto-EOI SINTs stay. */
 void lapic_reset(struct vp *vp);
 

@@ -111,7 +111,7 @@ enum hv_status partition_create_root(void)
 	last_id = HV_PARTITION_ID_ROOT;
 	p->id = HV_PARTITION_ID_ROOT;
 	p->is_root = true;
-	p->creation_flags = HV_PARTITION_FLAG_LAPIC | HV_PARTITION_FLAG_X2APIC;
+	p->creation_flags = HV_PARTITION_FLAG_LAPIC;
 	p->privileges = cpuid_root_privileges() | HV_PRIV_CREATE_PARTITIONS | HV_PRIV_PARTITION_ID | HV_PRIV_MEMORY_POOL |
 			HV_PRIV_ACCESS_STATS;
 	status = gpa_space_init(&p->space, &p->pool);

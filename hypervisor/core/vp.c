@@ -8,7 +8,6 @@
 
 #define MSR_APIC_BASE    0x1bu
 #define MSR_TSC_DEADLINE 0x6e0u
-#define LAPIC_REG_TPR    0x80u
 #define RFLAGS_FIXED     0x2ull
 #define RFLAGS_RSVDZ     0xffffffffffc08028ull		/* 63:22, 15, 5, 3 */
 #define RESET_RIP        0xfff0ull
@@ -302,7 +301,6 @@ static const struct msr_name {
 	uint32_t first, last, msr;
 } msr_names[] = {
 	{ HV_REG_GUEST_CRASH_P0, HV_REG_GUEST_CRASH_P4, HV_MSR_CRASH_P0 },
-	{ HV_REG_GUEST_CRASH_CTL, HV_REG_GUEST_CRASH_CTL, HV_MSR_CRASH_CTL },
 	{ HV_REG_APIC_BASE, HV_REG_APIC_BASE, MSR_APIC_BASE },
 	{ HV_REG_TSC_DEADLINE, HV_REG_TSC_DEADLINE, MSR_TSC_DEADLINE },
 	{ HV_REG_VP_RUNTIME, HV_REG_VP_RUNTIME, HV_MSR_VP_RUNTIME },
@@ -478,6 +476,9 @@ enum hv_status vp_register_get(struct vp *vp, uint32_t name, struct hv_u128 *out
 	case HV_REG_PENDING_EVENT0:
 		*out = pending_event_get(vp);
 		return HV_STATUS_SUCCESS;
+	case HV_REG_GUEST_CRASH_CTL:		/* to the guest the MSR shows capabilities; the parent wants what was written */
+		out->low = vp->partition->crash_ctl;
+		return HV_STATUS_SUCCESS;
 	case HV_REG_CR8:
 		out->low = lapic_cr8_from_tpr(vp->lapic.tpr);
 		return HV_STATUS_SUCCESS;
@@ -556,12 +557,12 @@ enum hv_status vp_register_set(struct vp *vp, uint32_t name, const struct hv_u12
 	case HV_REG_CR8:
 		if (v > 15)
 			return HV_STATUS_INVALID_REGISTER_VALUE;
-		lapic_write(vp, LAPIC_REG_TPR, (uint32_t)v << 4);
+		lapic_set_tpr(vp, (uint8_t)(v << 4));
 		return HV_STATUS_SUCCESS;
 	case HV_REG_INITIAL_APIC_ID:
 		if (v >= 0xffffffffull || is_root_vp(vp))
 			return HV_STATUS_INVALID_REGISTER_VALUE;
-		vp->lapic.id = (uint32_t)v;
+		lapic_set_id(vp, (uint32_t)v);
 		return HV_STATUS_SUCCESS;
 	case HV_REG_TSC:
 	case HV_REG_VP_ROOT_SIGNAL_COUNT:

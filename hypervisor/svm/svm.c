@@ -132,6 +132,7 @@ static void vmcb_set_control(struct vp *vp)
 	bool root = vp->partition->is_root;
 
 	v->intercept1 = INTERCEPT1_BOTH | (root ? 0 : INTERCEPT1_CHILD);
+	v->intercept_cr_write = VMCB_INTERCEPT_CR8;	/* an emulator dies of one that meets a pending V_IRQ */
 	v->intercept2 = INTERCEPT2_BOTH | (root ? 0 : INTERCEPT2_CHILD);
 	v->iopm_spa = (uintptr_t)iopm_all;
 	v->msrpm_spa = (uintptr_t)(root ? msrpm_root : msrpm_child);

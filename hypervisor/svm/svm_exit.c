@@ -72,6 +72,23 @@ static void decode_npf(const struct vmcb *v, struct vp_exit *e)
 	e->gpa_fault.during_walk = (info >> 33) & 1;
 }
 
+/* MOV CR8, r64 is 0F 22 /0 with REX.R, or with a LOCK prefix; without a decoded register number the bytes tell. */
+static void decode_cr8(struct vp *vp, struct vp_exit *e)
+{
+	uint8_t code[15], rex = 0;
+	size_t have = gva_fetch_code(vp, code, sizeof code), n = 0;
+
+	while (n < have && is_prefix(code[n]))
+		n++;
+	if (n < have && (code[n] & 0xf0) == 0x40)
+		rex = code[n++];
+	if (n + 3 > have)
+		return;		/* the code is gone: EXIT_UNKNOWN */
+	e->kind = EXIT_CR8_WRITE;
+	e->cr8.gpr = (uint8_t)((code[n + 2] & 7) | (rex & 1) << 3);
+	e->insn_len = (uint8_t)(n + 3);
+}
+
 static void decode_exception(const struct vmcb *v, uint32_t vector, struct vp_exit *e)
 {
 	e->kind = EXIT_EXCEPTION;
@@ -86,9 +103,9 @@ static const struct simple_exit {
 	uint16_t code;
 	uint8_t kind, opcode_bytes;
 } simple_exits[] = {
-	{ VMEXIT_RDPMC, EXIT_FORBIDDEN, 2 },  { VMEXIT_CPUID, EXIT_CPUID, 2 },	     { VMEXIT_INVD, EXIT_CR_ACCESS, 2 },
+	{ VMEXIT_RDPMC, EXIT_FORBIDDEN, 2 },  { VMEXIT_CPUID, EXIT_CPUID, 2 },	     { VMEXIT_INVD, EXIT_CACHE, 2 },
 	{ VMEXIT_HLT, EXIT_HALT, 1 },	      { VMEXIT_INVLPGA, EXIT_FORBIDDEN, 3 }, { VMEXIT_VMRUN, EXIT_FORBIDDEN, 3 },
-	{ VMEXIT_VMMCALL, EXIT_HYPERCALL, 3 }, { VMEXIT_WBINVD, EXIT_CR_ACCESS, 2 },  { VMEXIT_MONITOR, EXIT_FORBIDDEN, 3 },
+	{ VMEXIT_VMMCALL, EXIT_HYPERCALL, 3 }, { VMEXIT_WBINVD, EXIT_CACHE, 2 },  { VMEXIT_MONITOR, EXIT_FORBIDDEN, 3 },
 	{ VMEXIT_MWAIT, EXIT_FORBIDDEN, 3 },  { VMEXIT_MWAIT_ARMED, EXIT_FORBIDDEN, 3 }, { VMEXIT_XSETBV, EXIT_XSETBV, 3 },
 };
 
@@ -127,6 +144,9 @@ void svm_decode_exit(struct vp *vp, struct vp_exit *e)
 		break;
 	case VMEXIT_VINTR:
 		e->kind = EXIT_INTERRUPT_WINDOW;
+		break;
+	case VMEXIT_CR8_WRITE:
+		decode_cr8(vp, e);
 		break;
 	case VMEXIT_IOIO:
 		decode_io(v, e);

@@ -7,10 +7,12 @@
 struct register_row {
 	uint32_t name;
 	uint16_t offset;		/* of a u64 in the VMCB */
+	bool vmsaved;			/* on the CPU while the VP is loaded: only VMSAVE brings it to the VMCB */
 	uint64_t rsvdz;
 };
 
-#define ROW(name, field, rsvdz) { HV_REG_##name, offsetof(struct vmcb, field), rsvdz }
+#define ROW(name, field, rsvdz) { HV_REG_##name, offsetof(struct vmcb, field), false, rsvdz }
+#define VMSAVED(name, field)	{ HV_REG_##name, offsetof(struct vmcb, field), true, 0 }
 static const struct register_row vmcb_rows[] = {
 	ROW(CR0, cr0, 0xffffffff00000000ull),
 	ROW(CR2, cr2, 0),
@@ -18,14 +20,14 @@ static const struct register_row vmcb_rows[] = {
 	ROW(CR4, cr4, 0xffffffff00000000ull | CR4_LA57),
 	ROW(DR6, dr6, 0xffffffff00000000ull),
 	ROW(DR7, dr7, 0xffffffff00000000ull),
-	ROW(KERNEL_GS_BASE, kernel_gs_base, 0),
-	ROW(SYSENTER_CS, sysenter_cs, 0),
-	ROW(SYSENTER_EIP, sysenter_eip, 0),
-	ROW(SYSENTER_ESP, sysenter_esp, 0),
-	ROW(STAR, star, 0),
-	ROW(LSTAR, lstar, 0),
-	ROW(CSTAR, cstar, 0),
-	ROW(SFMASK, sfmask, 0),
+	VMSAVED(KERNEL_GS_BASE, kernel_gs_base),
+	VMSAVED(SYSENTER_CS, sysenter_cs),
+	VMSAVED(SYSENTER_EIP, sysenter_eip),
+	VMSAVED(SYSENTER_ESP, sysenter_esp),
+	VMSAVED(STAR, star),
+	VMSAVED(LSTAR, lstar),
+	VMSAVED(CSTAR, cstar),
+	VMSAVED(SFMASK, sfmask),
 };
 
 static const struct register_row *find_row(uint32_t name)
@@ -34,6 +36,11 @@ static const struct register_row *find_row(uint32_t name)
 		if (vmcb_rows[i].name == name)
 			return &vmcb_rows[i];
 	return NULL;
+}
+
+static bool is_vmsaved(uint32_t name, const struct register_row *row)
+{
+	return row ? row->vmsaved : name == HV_REG_FS || name == HV_REG_GS || name == HV_REG_LDTR || name == HV_REG_TR;
 }
 
 static struct vmcb_segment *segment(struct vmcb *v, uint32_t name)
@@ -117,7 +124,7 @@ enum hv_status svm_register_get(const struct vp *vp, uint32_t name, struct hv_u1
 	const uint8_t *slot = fpu_slot(s, name);
 
 	*out = (struct hv_u128){ 0, 0 };
-	if (s->loaded && (row || name == HV_REG_FS || name == HV_REG_GS || name == HV_REG_LDTR || name == HV_REG_TR))
+	if (s->loaded && is_vmsaved(name, row))
 		cpu_vmsave(s->vmcb_spa.v);
 	if (row) {
 		memcpy(&out->low, (const uint8_t *)v + row->offset, 8);
@@ -190,7 +197,7 @@ enum hv_status svm_register_set(struct vp *vp, uint32_t name, const struct hv_u1
 	struct vmcb_segment *seg = segment(v, name);
 	uint8_t *slot = fpu_slot(s, name);
 
-	if (s->loaded)
+	if (s->loaded && is_vmsaved(name, row))
 		cpu_vmsave(s->vmcb_spa.v);
 	if (row) {
 		if (value->low & row->rsvdz)
@@ -228,7 +235,7 @@ enum hv_status svm_register_set(struct vp *vp, uint32_t name, const struct hv_u1
 			return HV_STATUS_UNKNOWN_REGISTER;
 		}
 	}
-	if (s->loaded)
+	if (s->loaded && is_vmsaved(name, row))
 		cpu_vmload(s->vmcb_spa.v);
 	return HV_STATUS_SUCCESS;
 }

@@ -77,6 +77,7 @@ WIRE_OFFSET(struct vmcb, rax, 0x5f8);
 WIRE_OFFSET(struct vmcb, cr2, 0x640);
 WIRE_OFFSET(struct vmcb, g_pat, 0x668);
 
+#define VMCB_INTERCEPT_CR8       (1u << 8)	/* of intercept_cr_write */
 #define VMCB_INTERCEPT1_INTR     (1u << 0)
 #define VMCB_INTERCEPT1_NMI      (1u << 1)
 #define VMCB_INTERCEPT1_VINTR    (1u << 4)
@@ -118,6 +119,7 @@ WIRE_OFFSET(struct vmcb, g_pat, 0x668);
 enum { VMCB_TYPE_INTR = 0, VMCB_TYPE_NMI = 2, VMCB_TYPE_EXCEPTION = 3, VMCB_TYPE_SOFTWARE = 4 };
 
 enum vmexit_code {
+	VMEXIT_CR8_WRITE   = 0x18,
 	VMEXIT_EXCEPTION_0 = 0x40,
 	VMEXIT_INTR        = 0x60,
 	VMEXIT_NMI         = 0x61,

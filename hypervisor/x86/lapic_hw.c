@@ -11,6 +11,11 @@ void lapic_hw_init(void)
 	x2apic = (cpu_rdmsr(MSR_APIC_BASE) & APIC_BASE_EXTD) != 0;
 }
 
+bool lapic_hw_is_x2apic(void)
+{
+	return x2apic;
+}
+
 uint32_t lapic_hw_read(uint32_t offset)
 {
 	if (x2apic)

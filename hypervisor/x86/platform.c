@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* core/platform.h on the metal, and the lift of each CPU. */
 #include "boot/boot.h"
+#include "core/frame.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/partition.h"
@@ -151,6 +152,8 @@ static enum hv_status start_cpu(unsigned index, spa_t area)
 	vp->home = &c->cpu;
 	vp->activity = VP_ACTIVE;
 	c->cpu.root_vp = c->cpu.current = vp;
+	/* Only a parent whose firmware chose it gets x2APIC: with it Linux puts an interrupt domain of its own over the IOAPICs. */
+	vp->lapic.x2apic_allowed = lapic_hw_is_x2apic();
 	lapic_init(vp, c->cpu.apic_id, index == 0, machine.apic_hz);
 	return HV_STATUS_SUCCESS;
 }
@@ -164,6 +167,15 @@ static enum hv_status show_log_ring(spa_t ring)
 	log_ring_spa = ring;
 	log_ring_pages = LOG_RING_BYTES / PAGE_BYTES;
 	return status;
+}
+
+/* Device windows below the end of RAM are nobody's memory to deposit or to map. */
+static enum hv_status add_holes(void)
+{
+	for (uint32_t i = 0; i < boot_info.hole_count; i++)
+		if (!frame_add_hole(SPA(boot_info.holes[i].base), boot_info.holes[i].bytes))
+			return HV_STATUS_INSUFFICIENT_MEMORY;
+	return HV_STATUS_SUCCESS;
 }
 
 enum hv_status platform_start(void)
@@ -183,6 +195,8 @@ enum hv_status platform_start(void)
 	svm_init();
 	desc_init();
 	status = partition_create_root();
+	if (status == HV_STATUS_SUCCESS)
+		status = add_holes();
 	if (status == HV_STATUS_SUCCESS)
 		status = paging_init(machine.hv_base, boot_info.image_bytes);
 	if (status == HV_STATUS_SUCCESS)

@@ -70,6 +70,7 @@ void paging_load(void);
 #define LVT_MODE(v)   (((v) >> 8) & 7)
 #define LVT_MODE_EXTINT 7u
 void lapic_hw_init(void);		/* once: which mode the firmware left */
+bool lapic_hw_is_x2apic(void);
 uint32_t lapic_hw_read(uint32_t offset);
 void lapic_hw_write(uint32_t offset, uint32_t value);
 void lapic_hw_send(uint32_t apic_id, uint8_t vector);
