@@ -45,6 +45,7 @@ struct vp_exit {
 	};
 };
 
+#define VECTOR_DB 1u
 #define VECTOR_UD 6u
 #define VECTOR_DF 8u
 #define VECTOR_GP 13u

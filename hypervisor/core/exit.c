@@ -237,7 +237,6 @@ enum verdict exit_dispatch(struct vp *vp, const struct vp_exit *exit)
 		break;
 	case VERDICT_NEXT:
 		vp_advance_ip(vp, exit->insn_len);
-		arch->clear_shadow(vp);
 		break;
 	case VERDICT_PARENT:
 		break;

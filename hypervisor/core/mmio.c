@@ -84,6 +84,5 @@ enum verdict mmio_lapic_access(struct vp *vp, const struct vp_exit *exit)
 	if (insn.exchange || !insn.write)
 		register_write(vp, &insn, old);
 	vp_advance_ip(vp, insn.length);
-	arch->clear_shadow(vp);
 	return VERDICT_RETRY;
 }

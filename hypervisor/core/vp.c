@@ -9,6 +9,8 @@
 #define MSR_APIC_BASE    0x1bu
 #define MSR_TSC_DEADLINE 0x6e0u
 #define RFLAGS_FIXED     0x2ull
+#define RFLAGS_TF        0x100ull
+#define DR6_BS           0x4000ull
 #define RFLAGS_RSVDZ     0xffffffffffc08028ull		/* 63:22, 15, 5, 3 */
 #define RESET_RIP        0xfff0ull
 #define EFER_LMA         (1ull << 10)
@@ -285,6 +287,17 @@ static bool is_64_bit_code(const struct vp *vp)
 	return (segment.attributes & SEGMENT_L) != 0;
 }
 
+/* The trap behind an instruction that ran with RFLAGS.TF set. APM vol. 2 section 13.1.4. */
+static void single_step(struct vp *vp)
+{
+	struct hv_u128 dr6;
+
+	CHECK(arch->reg_get(vp, HV_REG_DR6, &dr6) == HV_STATUS_SUCCESS);
+	dr6.low |= DR6_BS;
+	CHECK(arch->reg_set(vp, HV_REG_DR6, &dr6) == HV_STATUS_SUCCESS);
+	vp_inject_exception(vp, VECTOR_DB, false, 0);
+}
+
 void vp_advance_ip(struct vp *vp, uint8_t insn_len)
 {
 	uint64_t next = vp->rip + insn_len;
@@ -292,6 +305,9 @@ void vp_advance_ip(struct vp *vp, uint8_t insn_len)
 	if (next >> 32 != vp->rip >> 32 && !is_64_bit_code(vp))
 		next &= 0xffffffffull;
 	vp->rip = next;
+	arch->clear_shadow(vp);
+	if (vp->rflags & RFLAGS_TF)
+		single_step(vp);
 }
 
 /* --- Registers by name ---------------------------------------------------------------------------------------------- */

@@ -111,7 +111,7 @@ void vp_process_startup(struct vp *vp);
 void vp_reset(struct vp *vp);
 
 void vp_inject_exception(struct vp *vp, uint8_t vector, bool has_error, uint32_t error);
-/* The emulated instruction is done. */
+/* The emulated instruction is done: steps over it, ends an interrupt shadow, and traps when it was single-stepped. */
 void vp_advance_ip(struct vp *vp, uint8_t insn_len);
 static inline void vp_count(struct vp *vp, unsigned counter) { if (vp->stats) vp->stats[counter]++; }
 

@@ -6,6 +6,7 @@
  */
 #include "caller.h"
 
+#include "core/exit.h"
 #include "core/run.h"
 #include "hv/hv_intercept.h"
 #include "hv/hv_msr.h"
@@ -228,6 +229,22 @@ static void what_a_guest_cannot_survive_reaches_the_parent(void **state)
 	}
 }
 
+static void an_emulated_instruction_can_be_single_stepped(void **state)
+{
+	struct hv_u128 dr6;
+
+	(void)state;
+	script[0] = (struct vp_exit){ .kind = EXIT_CPUID, .insn_len = 2 };
+	vp->rflags |= 0x100;
+	vp->rip = 0x1000;
+	exit_dispatch(vp, &script[0]);
+	assert_int_equal(vp->rip, 0x1002);
+	assert_int_equal(vp->event.type, VP_EVENT_EXCEPTION);
+	assert_int_equal(vp->event.vector, VECTOR_DB);
+	assert_status(arch->reg_get(vp, HV_REG_DR6, &dr6), SUCCESS);
+	assert_int_equal(dr6.low & 0x4000, 0x4000);
+}
+
 static void the_register_page_is_filled_and_its_dirty_groups_are_taken(void **state)
 {
 	struct hv_input_vp_state_page in = { .partition_id = child, .type = HV_VP_STATE_PAGE_REGISTERS };
@@ -263,6 +280,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(work_for_the_parent_comes_first, setup, caller_teardown),
 		cmocka_unit_test_setup_teardown(a_time_slice_ends, setup, caller_teardown),
 		cmocka_unit_test_setup_teardown(what_a_guest_cannot_survive_reaches_the_parent, setup, caller_teardown),
+		cmocka_unit_test_setup_teardown(an_emulated_instruction_can_be_single_stepped, setup, caller_teardown),
 		cmocka_unit_test_setup_teardown(the_register_page_is_filled_and_its_dirty_groups_are_taken, setup, caller_teardown),
 	};
 
