@@ -3,11 +3,12 @@
 
 import itertools
 import re
-import socket
 import time
 
 import pexpect
 from pexpect import fdpexpect
+
+from qmp import connect_unix
 
 PROMPT = "parent# "
 
@@ -22,8 +23,7 @@ class Console:
     def __init__(self, path, timeout=30):
         self.path = str(path)
         self.serial = itertools.count(1)
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.connect(self.path)
+        self.socket = connect_unix(self.path)
         self.child = fdpexpect.fdspawn(self.socket.fileno(), encoding="utf-8", codec_errors="replace")
         self._take_shell(timeout)
 

@@ -133,7 +133,7 @@ class Machine:
             return None
         if self.process and self.process.poll() is not None:
             return None
-        return state if str(self.qmp_socket).encode() in command_line else None
+        return state if str(self.run / "vars.fd").encode() in command_line else None
 
     def running(self):
         return self.state() is not None
@@ -157,7 +157,7 @@ class Machine:
             log.flush()
             # A session of its own: an interrupt typed at the terminal is for the program that waits, not for the machine.
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            start_new_session=True)
+                                            cwd=self.run, start_new_session=True)
         self.state_file.write_text(json.dumps({"pid": self.process.pid, "port": port, "started": time.time(),
                                                "options": dataclasses.asdict(options)}) + "\n")
         self._wait_for_qmp()
@@ -201,8 +201,10 @@ class Machine:
         argv = ["qemu-system-x86_64", "-machine", "q35", "-smp", str(options.cpus), "-m", f"{options.memory_mib}M",
                 *accel_arguments(options), *numa_arguments(options),
                 "-nodefaults", "-display", "none", "-monitor", "none", "-no-reboot",
-                "-qmp", f"unix:{self.qmp_socket},server=on,wait=off",
-                "-chardev", f"socket,id=console,path={self.console_socket},server=on,wait=off,logfile={self.console_log}",
+                # Relative, as the name of a socket may have 107 bytes and no more.
+                "-qmp", f"unix:{self.qmp_socket.name},server=on,wait=off",
+                "-chardev", f"socket,id=console,path={self.console_socket.name},server=on,wait=off,"
+                            f"logfile={self.console_log}",
                 "-serial", "chardev:console",
                 "-chardev", f"file,id=daemon,path={self.logs / 'vmms.log'}", "-serial", "chardev:daemon",
                 "-chardev", f"file,id=hypervisor,path={self.hypervisor_log}",
@@ -220,7 +222,7 @@ class Machine:
         deadline = time.monotonic() + 20
         while not self.qmp_socket.exists():
             if self.process.poll() is not None:
-                raise Failure(f"QEMU did not start: {tail(self.logs / 'qemu.log', 3)}")
+                raise Failure(f"QEMU did not start: {tail(self.logs / 'qemu.log', 1)}")
             if time.monotonic() > deadline:
                 self.kill()
                 raise Failure("QEMU did not open its control socket within 20 s")

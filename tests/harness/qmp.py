@@ -2,6 +2,7 @@
 """A small client of QEMU's control socket (QMP)."""
 
 import json
+import os
 import socket
 
 
@@ -9,12 +10,28 @@ class QmpError(Exception):
     """The emulator refused a command, or its control socket is gone."""
 
 
+def connect_unix(path, timeout=None):
+    """Connects to a Unix socket, however long the path of its folder is: an address holds 107 bytes only."""
+    folder = os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_DIRECTORY)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(timeout)
+        connection.connect(f"/proc/self/fd/{folder}/{os.path.basename(path)}")
+    except OSError:
+        connection.close()
+        raise
+    finally:
+        os.close(folder)
+    return connection
+
+
 class Qmp:
     def __init__(self, path, timeout=20):
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.settimeout(timeout)
         try:
-            self.socket.connect(str(path))
+            self.socket = connect_unix(str(path), timeout)
+        except OSError as error:
+            raise QmpError(f"{path}: {error.strerror}") from None
+        try:
             self.stream = self.socket.makefile("rw", encoding="utf-8", newline="\n")
             self._read()
             self.command("qmp_capabilities")

@@ -2,6 +2,7 @@
 """Fixtures of the integration tests: one shared host for most of them, hosts of their own for the rest."""
 
 import pathlib
+import re
 import sys
 
 import pytest
@@ -37,7 +38,7 @@ def own_host(request):
     hosts = []
 
     def boot(**options):
-        hosts.append(Host(request.node.name.replace("[", "-").replace("]", ""), **options))
+        hosts.append(Host(re.sub(r"[^A-Za-z0-9]+", "-", request.node.name).strip("-"), **options))
         return hosts[-1].boot()
 
     yield boot
