@@ -11,30 +11,35 @@ struct register_row {
 	uint64_t rsvdz;
 };
 
-#define ROW(name, field, rsvdz) { HV_REG_##name, offsetof(struct vmcb, field), false, rsvdz }
-#define VMSAVED(name, field)	{ HV_REG_##name, offsetof(struct vmcb, field), true, 0 }
-static const struct register_row vmcb_rows[] = {
-	ROW(CR0, cr0, 0xffffffff00000000ull),
-	ROW(CR2, cr2, 0),
-	ROW(CR3, cr3, 0),
-	ROW(CR4, cr4, 0xffffffff00000000ull | CR4_LA57),
-	ROW(DR6, dr6, 0xffffffff00000000ull),
-	ROW(DR7, dr7, 0xffffffff00000000ull),
-	VMSAVED(KERNEL_GS_BASE, kernel_gs_base),
-	VMSAVED(SYSENTER_CS, sysenter_cs),
-	VMSAVED(SYSENTER_EIP, sysenter_eip),
-	VMSAVED(SYSENTER_ESP, sysenter_esp),
-	VMSAVED(STAR, star),
-	VMSAVED(LSTAR, lstar),
-	VMSAVED(CSTAR, cstar),
-	VMSAVED(SFMASK, sfmask),
-};
+/* name, VMCB field, only VMSAVE brings it to the VMCB, reserved bits */
+#define VMCB_REGISTERS(X)						\
+	X(CR0, cr0, false, 0xffffffff00000000ull)			\
+	X(CR2, cr2, false, 0)						\
+	X(CR3, cr3, false, 0)						\
+	X(CR4, cr4, false, 0xffffffff00000000ull | CR4_LA57)		\
+	X(DR6, dr6, false, 0xffffffff00000000ull)			\
+	X(DR7, dr7, false, 0xffffffff00000000ull)			\
+	X(KERNEL_GS_BASE, kernel_gs_base, true, 0)			\
+	X(SYSENTER_CS, sysenter_cs, true, 0)				\
+	X(SYSENTER_EIP, sysenter_eip, true, 0)				\
+	X(SYSENTER_ESP, sysenter_esp, true, 0)				\
+	X(STAR, star, true, 0)						\
+	X(LSTAR, lstar, true, 0)					\
+	X(CSTAR, cstar, true, 0)					\
+	X(SFMASK, sfmask, true, 0)
 
+#define ROW(name, field, vmsaved, rsvdz) { HV_REG_##name, offsetof(struct vmcb, field), vmsaved, rsvdz },
+static const struct register_row vmcb_rows[] = { VMCB_REGISTERS(ROW) };
+#define INDEX(name, field, vmsaved, rsvdz) INDEX_##name,
+enum { VMCB_REGISTERS(INDEX) };
+
+/* A dozen of these are read at each exit that goes to the parent: no search. */
 static const struct register_row *find_row(uint32_t name)
 {
-	for (size_t i = 0; i < ARRAY_COUNT(vmcb_rows); i++)
-		if (vmcb_rows[i].name == name)
-			return &vmcb_rows[i];
+	switch (name) {
+#define CASE(reg, field, vmsaved, rsvdz) case HV_REG_##reg: return &vmcb_rows[INDEX_##reg];
+		VMCB_REGISTERS(CASE)
+	}
 	return NULL;
 }
 
@@ -66,18 +71,12 @@ static struct vmcb_segment *segment(struct vmcb *v, uint32_t name)
 	return NULL;
 }
 
+/* struct hv_segment_register as two words: base; limit, selector, attributes. */
 static struct hv_u128 segment_get(const struct vmcb_segment *s)
 {
-	struct hv_segment_register r = {
-		.base = s->base,
-		.limit = s->limit,
-		.selector = s->selector,
-		.attributes = (uint16_t)((s->attributes & 0xff) | (s->attributes & 0xf00) << 4),
-	};
-	struct hv_u128 v;
+	uint64_t attributes = (s->attributes & 0xffull) | (s->attributes & 0xf00ull) << 4;
 
-	memcpy(&v, &r, sizeof v);
-	return v;
+	return (struct hv_u128){ s->base, s->limit | (uint64_t)s->selector << 32 | attributes << 48 };
 }
 
 static void segment_set(struct vmcb_segment *s, const struct hv_u128 *value)
@@ -115,29 +114,12 @@ static void fpu_mark_used(struct svm_vp *s)
 		*xstate_bv |= 3;
 }
 
-enum hv_status svm_register_get(const struct vp *vp, uint32_t name, struct hv_u128 *out)
+/* The few that are neither a VMCB field, nor a segment, nor in the state image. */
+static enum hv_status other_get(const struct vp *vp, uint32_t name, struct hv_u128 *out)
 {
-	struct svm_vp *s = svm_of(vp);
-	struct vmcb *v = s->vmcb;
-	const struct register_row *row = find_row(name);
-	const struct vmcb_segment *seg = segment(v, name);
-	const uint8_t *slot = fpu_slot(s, name);
+	const struct svm_vp *s = svm_of(vp);
+	const struct vmcb *v = s->vmcb;
 
-	*out = (struct hv_u128){ 0, 0 };
-	if (s->loaded && is_vmsaved(name, row))
-		cpu_vmsave(s->vmcb_spa.v);
-	if (row) {
-		memcpy(&out->low, (const uint8_t *)v + row->offset, 8);
-		return HV_STATUS_SUCCESS;
-	}
-	if (seg) {
-		*out = segment_get(seg);
-		return HV_STATUS_SUCCESS;
-	}
-	if (slot) {
-		memcpy(out, slot, sizeof *out);
-		return HV_STATUS_SUCCESS;
-	}
 	if (name >= HV_REG_DR0 && name <= HV_REG_DR3) {
 		out->low = s->dr[name - HV_REG_DR0];
 		return HV_STATUS_SUCCESS;
@@ -168,6 +150,33 @@ enum hv_status svm_register_get(const struct vp *vp, uint32_t name, struct hv_u1
 		return HV_STATUS_SUCCESS;
 	}
 	return HV_STATUS_UNKNOWN_REGISTER;
+}
+
+enum hv_status svm_register_get(const struct vp *vp, uint32_t name, struct hv_u128 *out)
+{
+	struct svm_vp *s = svm_of(vp);
+	const struct register_row *row = find_row(name);
+	const struct vmcb_segment *seg;
+	const uint8_t *slot;
+
+	*out = (struct hv_u128){ 0, 0 };
+	if (s->loaded && is_vmsaved(name, row))
+		cpu_vmsave(s->vmcb_spa.v);
+	if (row) {
+		out->low = *(const uint64_t *)((const uint8_t *)s->vmcb + row->offset);
+		return HV_STATUS_SUCCESS;
+	}
+	seg = segment(s->vmcb, name);
+	if (seg) {
+		*out = segment_get(seg);
+		return HV_STATUS_SUCCESS;
+	}
+	slot = fpu_slot(s, name);
+	if (slot) {
+		memcpy(out, slot, sizeof *out);
+		return HV_STATUS_SUCCESS;
+	}
+	return other_get(vp, name, out);
 }
 
 /* EFER as the parent sets it: LMA follows LME and paging, whatever order the registers come in. */

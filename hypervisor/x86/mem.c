@@ -5,8 +5,10 @@
 void *memcpy(void *to, const void *from, size_t bytes)
 {
 	void *d = to;
+	size_t words = bytes / 8, tail = bytes % 8;
 
-	__asm__ volatile("rep movsb" : "+D"(d), "+S"(from), "+c"(bytes) : : "memory");
+	__asm__ volatile("rep movsq" : "+D"(d), "+S"(from), "+c"(words) : : "memory");
+	__asm__ volatile("rep movsb" : "+D"(d), "+S"(from), "+c"(tail) : : "memory");
 	return to;
 }
 
@@ -25,8 +27,10 @@ void *memmove(void *to, const void *from, size_t bytes)
 void *memset(void *to, int value, size_t bytes)
 {
 	void *d = to;
+	size_t words = bytes / 8, tail = bytes % 8;
 
-	__asm__ volatile("rep stosb" : "+D"(d), "+c"(bytes) : "a"((uint8_t)value) : "memory");
+	__asm__ volatile("rep stosq" : "+D"(d), "+c"(words) : "a"((uint8_t)value * 0x0101010101010101ull) : "memory");
+	__asm__ volatile("rep stosb" : "+D"(d), "+c"(tail) : "a"((uint8_t)value) : "memory");
 	return to;
 }
 

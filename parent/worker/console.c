@@ -4,20 +4,21 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
-#define CHUNK_BYTES 4096u
+#define CHUNK_BYTES    4096u
+#define GATHER_NS      5000000	/* a guest writes byte by byte: one wake-up of the loop, and of every client, for many */
 
 static void wake(struct console *c)
 {
-	uint64_t one = 1;
+	const struct itimerspec soon = { .it_value.tv_nsec = GATHER_NS };
 
 	if (c->waking)
 		return;
 	c->waking = true;
-	(void)!write(c->wake.fd, &one, sizeof one); /* an eventfd that is full wakes as well */
+	(void)timerfd_settime(c->wake.fd, 0, &soon, NULL); /* cannot fail: the descriptor and the time are ours */
 }
 
 void console_output(struct console *c, uint8_t byte)
@@ -180,7 +181,7 @@ static void on_wake(void *context, uint32_t events)
 	uint64_t count;
 	bool resume;
 
-	(void)!read(c->wake.fd, &count, sizeof count); /* only resets it */
+	(void)!read(c->wake.fd, &count, sizeof count); /* only rearms it for the next time */
 	(void)pthread_mutex_lock(&c->lock);
 	c->waking = false;
 	resume = c->input_blocked && c->input_count < CONSOLE_INPUT_BYTES / 2;
@@ -245,9 +246,9 @@ int console_init(struct console *c, struct loop *loop, int listen_fd, void (*inp
 		c->clients[i].source.fd = -1;
 	}
 	c->listener = (struct loop_source){ .fd = listen_fd, .callback = on_connect, .context = c };
-	c->wake = (struct loop_source){ .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .callback = on_wake, .context = c };
+	c->wake = (struct loop_source){ .fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), .callback = on_wake, .context = c };
 	if (c->wake.fd < 0)
-		return failure_set(why, -errno, "console: no eventfd: %s", strerror(errno));
+		return failure_set(why, -errno, "console: no timer: %s", strerror(errno));
 	r = loop_add(loop, &c->wake, EPOLLIN, why);
 	if (r == 0)
 		r = loop_add(loop, &c->listener, EPOLLIN, why);

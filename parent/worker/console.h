@@ -31,7 +31,7 @@ struct console_client {
 struct console {
 	struct loop *loop;
 	struct loop_source listener;
-	struct loop_source wake;		/* eventfd: output came, or room for input */
+	struct loop_source wake;		/* timer: output came, or room for input, a moment ago */
 	struct console_client clients[CONSOLE_CLIENTS_MAX];
 	void (*input_ready)(void *context);	/* input waits; loop thread, without the console's lock */
 	void *context;
