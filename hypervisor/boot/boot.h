@@ -37,9 +37,11 @@ const char *efi_check_cpu(void);
 /* Fills ram_end and holes. EFI_OUT_OF_RESOURCES: memory in more than BOOT_HOLES_MAX pieces. */
 EFI_STATUS efi_find_memory(EFI_BOOT_SERVICES *bs, struct boot_info *info, uint64_t *out_ram_bytes);
 EFI_STATUS efi_find_cpus(EFI_BOOT_SERVICES *bs, struct boot_info *info);
-void efi_calibrate(EFI_BOOT_SERVICES *bs, struct boot_info *info);
 /* Runs `lift` on every other processor, one after the other, each returning normally. */
 EFI_STATUS efi_on_other_cpus(EFI_BOOT_SERVICES *bs, void (*fn)(void *argument), void *argument);
+
+/* efi_clock.c: tsc_hz and apic_hz. */
+void efi_calibrate(EFI_SYSTEM_TABLE *st, struct boot_info *info);
 
 /* efi_file.c */
 EFI_STATUS efi_read_file(EFI_BOOT_SERVICES *bs, EFI_HANDLE device, const CHAR16 *path, char *buf, size_t max, size_t *out_bytes);

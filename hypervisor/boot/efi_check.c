@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the machine has: the processor's features, its processors, its memory, its clocks. */
+/* What the machine has: the processor's features, its processors, its memory. */
 #include "boot/boot.h"
-#include "core/mem.h"
 #include "x86/cpu.h"
 #include "x86/x86.h"
 
@@ -161,42 +160,4 @@ EFI_STATUS efi_on_other_cpus(EFI_BOOT_SERVICES *bs, void (*fn)(void *argument), 
 	struct mp_services *mp = find_mp(bs);
 
 	return mp->start_all(mp, (mp_procedure)fn, TRUE, NULL, 0, argument, NULL);
-}
-
-/*
- * The firmware's stall has a fixed overhead and a good clock behind it: the difference of two waits of different length has
- * the clock's precision. The LAPIC timer is the firmware's own tick: put back as it was.
- */
-struct clock_reading {
-	uint64_t tsc, apic;
-};
-
-static struct clock_reading wait_us(EFI_BOOT_SERVICES *bs, UINTN us)
-{
-	struct clock_reading r;
-
-	lapic_hw_write(LAPIC_TMICT, 0xffffffff);
-	r.tsc = cpu_rdtsc();
-	bs->Stall(us);
-	r.apic = 0xffffffffu - lapic_hw_read(LAPIC_TMCCT);
-	r.tsc = cpu_rdtsc() - r.tsc;
-	return r;
-}
-
-void efi_calibrate(EFI_BOOT_SERVICES *bs, struct boot_info *info)
-{
-	uint32_t lvtt = lapic_hw_read(LAPIC_LVTT), tdcr = lapic_hw_read(LAPIC_TDCR), tmict = lapic_hw_read(LAPIC_TMICT);
-	EFI_TPL tpl = bs->RaiseTPL(TPL_HIGH_LEVEL);
-	struct clock_reading a, b;
-
-	lapic_hw_write(LAPIC_LVTT, LVT_MASKED | 0xfe);
-	lapic_hw_write(LAPIC_TDCR, 0xb);
-	a = wait_us(bs, 10000);
-	b = wait_us(bs, 110000);
-	lapic_hw_write(LAPIC_TDCR, tdcr);
-	lapic_hw_write(LAPIC_LVTT, lvtt);
-	lapic_hw_write(LAPIC_TMICT, tmict);
-	bs->RestoreTPL(tpl);
-	info->tsc_hz = (b.tsc - a.tsc) * 10;
-	info->apic_hz = (b.apic - a.apic) * 10;
 }

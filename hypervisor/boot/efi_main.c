@@ -46,8 +46,9 @@ static bool read_config(EFI_BOOT_SERVICES *bs, EFI_HANDLE device, struct boot_co
 	return line == 0;
 }
 
-static bool lift(EFI_BOOT_SERVICES *bs, const EFI_LOADED_IMAGE *self, const struct boot_config *config)
+static bool lift(EFI_SYSTEM_TABLE *st, const EFI_LOADED_IMAGE *self, const struct boot_config *config)
 {
+	EFI_BOOT_SERVICES *bs = st->BootServices;
 	uint64_t base = (uintptr_t)self->ImageBase, ram_bytes = 0, block_bytes;
 	const char *missing = efi_check_cpu();
 	start_fn *start;
@@ -74,7 +75,7 @@ static bool lift(EFI_BOOT_SERVICES *bs, const EFI_LOADED_IMAGE *self, const stru
 		return false;
 	}
 	boot_info.tsc_declared_stable = config->tsc_stable;
-	efi_calibrate(bs, &boot_info);
+	efi_calibrate(st, &boot_info);
 	block_bytes = (BLOCK_MIN_BYTES + boot_info.ram_end / 1024 + (2 << 20) - 1) & ~((2ull << 20) - 1);
 	if (place_image(bs, base, self->ImageSize, block_bytes) != EFI_SUCCESS) {
 		console_line("undercroft: cannot lift this machine: no %llu MiB of free memory below 4 GiB",
@@ -119,7 +120,7 @@ EFI_STATUS EFIAPI efi_main(EFI_HANDLE handle, EFI_SYSTEM_TABLE *st)
 	if (!read_config(st->BootServices, self->DeviceHandle, &config))
 		return EFI_LOAD_ERROR;
 	if (config.lift)
-		lift(st->BootServices, self, &config);
+		lift(st, self, &config);
 	else
 		console_line("undercroft: not lifting (options: lift=off)");
 	if (!config.kernel[0])

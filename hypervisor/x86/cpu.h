@@ -170,6 +170,14 @@ static inline uint8_t cpu_in8(uint16_t port)
 	return v;
 }
 
+static inline uint32_t cpu_in32(uint16_t port)
+{
+	uint32_t v;
+
+	__asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port));
+	return v;
+}
+
 static inline void cpu_vmsave(uint64_t vmcb_spa)
 {
 	__asm__ volatile("vmsave %%rax" : : "a"(vmcb_spa) : "memory");
