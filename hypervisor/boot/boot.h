@@ -6,8 +6,8 @@
 #include <efi.h>
 
 #include "boot/config.h"
-#include "boot/launch.h"
 #include "core/types.h"
+#include "x86/launch.h"
 
 struct boot_range {
 	uint64_t base, bytes;
@@ -52,8 +52,8 @@ EFI_STATUS place_image(EFI_BOOT_SERVICES *bs, uint64_t image_base, uint64_t imag
 /* The same function or object in the copy. */
 void *place_in_copy(uint64_t image_base, const void *here);
 
-/* x86/platform.c, called in the copy. */
-enum hv_status platform_start(void);
-void platform_lift(void *unused, const struct launch_state *state);
+/* start.c, called in the copy: builds everything; then takes over the CPU that it runs on. */
+enum hv_status start_hypervisor(void);
+void start_lift(void *unused, const struct launch_state *state);
 
 #endif

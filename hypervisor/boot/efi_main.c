@@ -2,10 +2,10 @@
 /*
  * undercroft.efi: checks the machine, slides the hypervisor under it, and starts the parent.
  *
- *   read undercroft.conf -> check -> find CPUs, memory, clocks -> reserve the block, copy the image -> platform_start (copy)
+ *   read undercroft.conf -> check -> find CPUs, memory, clocks -> reserve the block, copy the image -> start_hypervisor (copy)
  *   -> lift the other CPUs, then this one, each in place -> from here on a guest -> start the parent's kernel
  *
- * Until platform_start has succeeded nothing of the machine is changed; any failure starts the parent unlifted.
+ * Until start_hypervisor has succeeded nothing of the machine is changed; any failure starts the parent unlifted.
  */
 #include "boot/boot.h"
 #include "core/mem.h"
@@ -84,8 +84,8 @@ static bool lift(EFI_SYSTEM_TABLE *st, const EFI_LOADED_IMAGE *self, const struc
 	}
 	/* place_image filled boot_info after the copy began: hand the final values over. */
 	memcpy(place_in_copy(base, &boot_info), &boot_info, sizeof boot_info);
-	start = (start_fn *)place_in_copy(base, (const void *)(uintptr_t)platform_start);
-	lift_cpu = (lift_fn *)place_in_copy(base, (const void *)(uintptr_t)platform_lift);
+	start = (start_fn *)place_in_copy(base, (const void *)(uintptr_t)start_hypervisor);
+	lift_cpu = (lift_fn *)place_in_copy(base, (const void *)(uintptr_t)start_lift);
 	status = start();
 	if (status != HV_STATUS_SUCCESS) {
 		console_line("undercroft: cannot lift this machine: set-up failed with status %#x", status);

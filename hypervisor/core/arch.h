@@ -75,6 +75,10 @@ struct arch_ops {
 	enum hv_status (*reg_get)(const struct vp *vp, uint32_t name, struct hv_u128 *out);
 	enum hv_status (*reg_set)(struct vp *vp, uint32_t name, const struct hv_u128 *value);
 
+	/* Physical interrupts and NMIs are held off all the time but here: lets in what is pending; waits for the next one. */
+	void (*let_interrupts_in)(void);
+	void (*wait_for_interrupt)(void);
+
 	/* True when the guest could take an interrupt right now (IF set, no shadow). */
 	bool (*can_interrupt)(const struct vp *vp);
 	/* Clears the interrupt shadow: an instruction was emulated. */

@@ -323,7 +323,13 @@ static spa_t fake_entry_spa(uint64_t entry)
 	return SPA(entry & ENTRY_ADDRESS);
 }
 
+static void fake_no_interrupts(void)
+{
+}
+
 const struct arch_ops fake_ops = {
+	.let_interrupts_in = fake_no_interrupts,
+	.wait_for_interrupt = fake_no_interrupts,
 	.name = "fake",
 	.vp_create = fake_vp_create,
 	.vp_destroy = fake_vp_destroy,

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "svm/svm.h"
 
-#include "boot/launch.h"
 #include "core/mem.h"
 #include "core/partition.h"
 #include "x86/cpu.h"
+#include "x86/launch.h"
 
+/* svm_run.S */
 void svm_run(uint64_t vmcb_spa, uint64_t *gpr, int in_shadow) __attribute__((sysv_abi));
+void svm_interrupt_window(void) __attribute__((sysv_abi));
+void svm_idle(void) __attribute__((sysv_abi));
 
 #define ASID_ROOT  1u
 #define ASID_CHILD 2u
@@ -475,8 +478,20 @@ static spa_t svm_entry_spa(uint64_t e)
 	return SPA(e & PTE_SPA);
 }
 
+static void svm_let_interrupts_in(void)
+{
+	svm_interrupt_window();
+}
+
+static void svm_wait_for_interrupt(void)
+{
+	svm_idle();
+}
+
 const struct arch_ops svm_ops = {
 	.name = "svm",
+	.let_interrupts_in = svm_let_interrupts_in,
+	.wait_for_interrupt = svm_wait_for_interrupt,
 	.vp_create = svm_vp_create,
 	.vp_destroy = svm_vp_destroy,
 	.vp_reset = svm_vp_reset,

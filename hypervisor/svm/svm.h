@@ -40,10 +40,6 @@ void svm_init(void);
 struct launch_state;
 void svm_capture(struct vp *vp, const struct launch_state *state);
 
-/* Takes pending physical interrupts and NMIs into the hypervisor. */
-void svm_interrupt_window(void) __attribute__((sysv_abi));
-void svm_idle(void) __attribute__((sysv_abi));
-
 /* svm_exit.c: VMCB -> struct vp_exit. */
 void svm_decode_exit(struct vp *vp, struct vp_exit *out);
 /* svm_msr.c */

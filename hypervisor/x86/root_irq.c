@@ -9,7 +9,6 @@
  *             what the guest has programmed by then. Until that moment LINT0 is masked.
  */
 #include "core/partition.h"
-#include "svm/svm.h"
 #include "x86/cpu.h"
 #include "x86/x86.h"
 
@@ -109,7 +108,7 @@ static bool ready_for_extint(const struct x86_cpu *c, const struct vp *root)
 	return c->extint_vector < 0 && c->cpu.current == root && root->activity != VP_WAIT_SIPI && arch->can_interrupt(root);
 }
 
-static void window(struct x86_cpu *c, void (*wait)(void) __attribute__((sysv_abi)))
+static void window(struct x86_cpu *c, void (*wait)(void))
 {
 	c->in_window = 1;
 	wait();
@@ -123,18 +122,18 @@ void platform_take_interrupts(struct vp *root)
 	uint32_t before = c->taken;
 
 	if (!extint_enabled(root) || c->extint_vector >= 0) {
-		window(c, svm_interrupt_window);
+		window(c, arch->let_interrupts_in);
 		return;
 	}
 	if (ready_for_extint(c, root)) {
 		if (c->lint0_gated)
 			gate(c, false);
-		window(c, svm_interrupt_window);
+		window(c, arch->let_interrupts_in);
 		return;
 	}
 	if (!c->lint0_gated)
 		gate(c, true);
-	window(c, svm_interrupt_window);
+	window(c, arch->let_interrupts_in);
 	if (c->taken != before)
 		gate(c, false);		/* it was the LAPIC's; an 8259 that also asks makes the next exit */
 	else
@@ -147,7 +146,7 @@ void platform_idle(struct vp *root)
 
 	if (extint_enabled(root) && c->lint0_gated == ready_for_extint(c, root))
 		gate(c, !c->lint0_gated);
-	window(c, svm_idle);
+	window(c, arch->wait_for_interrupt);
 }
 
 void platform_window_open(struct vp *root)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The state of a CPU at the moment of its launch, as launch.S leaves it on the stack of whoever called. */
-#ifndef BOOT_LAUNCH_H
-#define BOOT_LAUNCH_H
+#ifndef X86_LAUNCH_H
+#define X86_LAUNCH_H
 
 #include "core/types.h"
 
