@@ -36,7 +36,7 @@ class Console:
                 break
             if time.monotonic() > deadline:
                 raise ShellError(f"no shell answers on {self.path}")
-        self.run("stty -echo; dmesg -n 1; unset HISTFILE")
+        self.run("stty -echo; dmesg -n 4; unset HISTFILE")
 
     def execute(self, command, timeout=60):
         """Runs a shell command; returns (status, output). The output has plain line ends and no marker."""

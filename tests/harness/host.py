@@ -103,7 +103,9 @@ class Host:
     def kernel_complaints(self):
         """Lines of the parent's log of level warning or worse that a stock kernel would not print here, and traces."""
         complaints = []
-        for line in self.run("dmesg -r").splitlines():
+        log = self.run("dmesg -r")
+        (self.machine.logs / "parent-dmesg.log").write_text(log)
+        for line in log.splitlines():
             found = re.match(r"<(\d+)>(.*)", line)
             if not found:
                 continue

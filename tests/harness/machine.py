@@ -259,7 +259,10 @@ class Machine:
             time.sleep(0.2)
 
     def where(self):
-        return f"logs: {self.logs}"
+        """Where to look, and how the emulator ended if it was a child of this program and did."""
+        status = self.process.poll() if self.process else None
+        ended = "" if status is None else f"QEMU ended with status {status}; "
+        return f"{ended}logs: {self.logs}"
 
     # End
 
