@@ -155,12 +155,12 @@ static void on_machine_event(void *context, enum intercept_verdict verdict, cons
 	bool crashed = verdict != INTERCEPT_POWER_OFF && machine_guest_crashed(&w->machine);
 	struct failure why = { "" };
 
-	if (reported->text[0])
-		log_line("%s", reported->text);
 	if (crashed)
 		log_line("the guest has reported a crash");
 	/* A refusal means that the state has moved on meanwhile; a failure has been told by worker_apply. */
 	(void)!worker_apply(w, verdict_inputs[verdict], &why);
+	if (reported->text[0])
+		log_line("%s", reported->text);	/* the last line: who started us shows it */
 }
 
 int worker_init(struct worker *w, const struct config *config, const struct machine_files *files, struct backend *backend,
