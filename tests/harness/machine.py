@@ -40,7 +40,7 @@ TCG_CPU = ("EPYC,-monitor,-xsave,-avx,-avx2,-f16c,-fma,-rdseed,-sha-ni,-fxsr-opt
 
 @dataclasses.dataclass
 class Options:
-    cpus: int = 2
+    cpus: int = 1
     memory_mib: int = 3072
     numa: int = 1
     disk: str | None = None		# data disk; RUN/data.img without
