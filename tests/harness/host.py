@@ -12,7 +12,7 @@ import subprocess
 import pexpect
 
 import paths
-from api import Api
+from api import Api, ApiError
 from children import Child
 from console import Console, ShellError
 from machine import Machine, Options
@@ -34,7 +34,7 @@ KNOWN_WARNINGS = (
     r"vid: loading out-of-tree module taints kernel",
     r"vid: module verification failed: signature and/or required key missing",
 )
-TRACES = re.compile(r"Call Trace|WARNING: |BUG: |Oops|rcu: INFO|soft lockup|hung_task|general protection|unchecked MSR")
+TRACES = re.compile(r"Call Trace|WARNING: CPU|BUG: |Oops|rcu: INFO|soft lockup|hung_task|general protection|unchecked MSR")
 
 
 class Host:
@@ -67,6 +67,7 @@ class Host:
 
     def _boot_once(self):
         self.machine.kill()
+        self.children = []
         self.machine.start(self.options)
         found = self.machine.wait_console(READY, BOOT_TIMEOUT)
         if found[3] != self.expect:
@@ -75,6 +76,24 @@ class Host:
         self.api = Api(self.machine.api_url(), self.machine.token_file.read_text().strip())
         if not self.api.wait_alive(BOOT_TIMEOUT, self.machine.running):
             raise Failure(f"the API did not answer; {self.machine.where()}")
+
+    def healthy(self):
+        return self.console is not None and self.machine.running() and self.api.alive() and not self.traces()
+
+    def traces(self):
+        """The first line of the parent's console that tells of a fault of its kernel, or None."""
+        found = TRACES.search(self.machine.console_log.read_text(errors="replace"))
+        return found and found[0]
+
+    def settle(self):
+        """Removes what a test left; returns why the host cannot be used any more, or None."""
+        if not self.machine.running():
+            return f"the machine ended; {self.machine.where()}"
+        try:
+            self.remove_children()
+        except (OSError, ApiError, Failure) as error:
+            return f"{error}; {self.machine.where()}"
+        return self.traces()
 
     def close(self):
         if self.console:
@@ -138,8 +157,9 @@ class Host:
         return child
 
     def remove_children(self):
-        while self.children:
-            self.children.pop().remove()
+        children, self.children = self.children, []
+        for child in children:
+            child.remove()
 
     def worker_pids(self):
         """Process ids of all workers in the parent."""

@@ -22,14 +22,16 @@ def shared_machine():
 
 @pytest.fixture
 def host(shared_machine):
-    """The shared host, without children; booted anew when the test before it broke it."""
-    if not shared_machine.machine.running() or not shared_machine.api.alive():
+    """The shared host, without children; booted anew after a test that broke it."""
+    if not shared_machine.healthy():
         Host.retries.append("shared: booted anew after a test that left it broken")
         shared_machine.close()
         shared_machine.boot()
     yield shared_machine
-    if shared_machine.machine.running():
-        shared_machine.remove_children()
+    broken = shared_machine.settle()
+    if broken:
+        shared_machine.close()
+        pytest.fail(f"the test left the host broken: {broken}", pytrace=False)
 
 
 @pytest.fixture
