@@ -130,7 +130,7 @@ def command_bench(args):
 
 
 def add_machine_options(parser):
-    parser.add_argument("--cpus", type=int, default=1, metavar="N", help="processors of the host (1)")
+    parser.add_argument("--cpus", type=int, default=2, metavar="N", help="processors of the host (2)")
     parser.add_argument("--memory", default="3G", metavar="SIZE", help="memory of the host: 3G, 2048M (3G)")
     parser.add_argument("--numa", type=int, default=1, metavar="N", help="NUMA nodes to spread them over (1)")
     parser.add_argument("--disk", metavar="FILE", help="data disk to use and keep; made when it does not exist")

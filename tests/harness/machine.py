@@ -40,7 +40,7 @@ TCG_CPU = ("EPYC,-monitor,-xsave,-avx,-avx2,-f16c,-fma,-rdseed,-sha-ni,-fxsr-opt
 
 @dataclasses.dataclass
 class Options:
-    cpus: int = 1
+    cpus: int = 2
     memory_mib: int = 3072
     numa: int = 1
     disk: str | None = None		# data disk; RUN/data.img without
@@ -103,8 +103,9 @@ def numa_arguments(options):
 def accel_arguments(options):
     if options.accel == "kvm":
         return ["-accel", "kvm", "-cpu", "host"]
-    thread = "single" if options.cpus == 1 else "multi"
-    arguments = ["-accel", f"tcg,thread={thread}", "-cpu", TCG_CPU + "".join(f",-{f}" for f in options.cpu_without)]
+    # One thread for all processors: with one each, FXRSTOR and XRSTOR on any processor write the flags of processor 0 back
+    # without a lock, and its nested paging bit gets lost or comes back at VMRUN and #VMEXIT (hypervisor/README.md).
+    arguments = ["-accel", "tcg,thread=single", "-cpu", TCG_CPU + "".join(f",-{f}" for f in options.cpu_without)]
     if options.icount:
         arguments += ["-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01T00:00:00,clock=vm", "-seed", "1"]
     return arguments

