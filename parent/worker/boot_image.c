@@ -9,6 +9,7 @@
 #include "hv/hv_register.h"
 #include "worker/bzimage.h"
 #include "worker/le_bytes.h"
+#include "worker/platform.h"
 
 /* Zero page ("boot_params") offsets. */
 enum {
@@ -221,6 +222,19 @@ static void write_descriptors(const struct guest_mem *mem)
 		le64_put(directories + 8 * i, (i * LARGE_PAGE_BYTES) | PTE_LARGE | PTE_PRESENT_WRITABLE);
 }
 
+/* No firmware lies below the kernel, but a kernel may restart by a jump to where one would: mov $v,%al; mov $p,%dx; out; hlt. */
+static void write_reset_vector(const struct guest_mem *mem)
+{
+	static const uint8_t code[] = {
+		0xb0, PLATFORM_RESET_VALUE,
+		0xba, PLATFORM_RESET_PORT & 0xff, PLATFORM_RESET_PORT >> 8,
+		0xee,
+		0xf4, 0xeb, 0xfd,
+	};
+
+	memcpy(guest_mem_range(mem, BOOT_RESET_VECTOR_GPA, sizeof code), code, sizeof code);
+}
+
 int boot_image_load(const struct guest_mem *mem, const struct boot_files *files, struct boot_entry *out,
 		    struct failure *why)
 {
@@ -243,6 +257,7 @@ int boot_image_load(const struct guest_mem *mem, const struct boot_files *files,
 		return r;
 	write_zero_page(mem, head, &image, files, &entry);
 	write_descriptors(mem);
+	write_reset_vector(mem);
 	*out = entry;
 	return 0;
 }

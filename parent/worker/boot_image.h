@@ -9,6 +9,7 @@
  *   0x00009000  page tables: PML4, PDPT, four page directories of 2 MiB pages: the low 4 GiB, identity
  *   0x00020000  command line
  *   0x000e0000  ACPI tables (acpi.h), reserved in the memory map together with the rest up to 1 MiB
+ *   0x000ffff0  reset vector: writes the reset register. A kernel on reduced-hardware ACPI without EFI jumps here to restart
  *   0x00100000  RAM: the kernel where it wants to lie, the initrd as high as it may be
  *   0xc0000000  at most here the low RAM ends; the rest of it goes on at 4 GiB
  *   0xe0000000  devices: VMBus window, 0xfec00000 IOAPIC, 0xfee00000 local APIC
@@ -26,6 +27,7 @@
 #define BOOT_COMMAND_LINE_MAX 0x10000u
 #define BOOT_LOW_RAM_END      0x9fc00u
 #define BOOT_RESERVED_BASE    0xe0000u
+#define BOOT_RESET_VECTOR_GPA 0xffff0u		/* F000:FFF0 in real mode */
 #define BOOT_HIGH_RAM_BASE    0x100000u
 #define BOOT_RESERVED_END     BOOT_HIGH_RAM_BASE
 

@@ -109,8 +109,6 @@ def test_it_powers_itself_off(host):
     assert host.worker_pids() == []
 
 
-# Not solved: the child spins in its kernel's restart and never writes the reset register. Not run, as it takes six minutes.
-@pytest.mark.xfail(run=False, reason="a child does not come back from a reboot of its own")
 def test_it_resets_itself(host):
     child = host.start_child("again", command_line="console=ttyS0 panic=-1 uc.then=reboot")
     child.wait_console(rf"(?s){READY}.*{READY}", 2 * BOOT_TIMEOUT)

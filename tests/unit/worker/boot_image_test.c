@@ -270,6 +270,18 @@ static void page_tables_map_the_low_4_gib_to_themselves(void **state)
 	}
 }
 
+static void the_reset_vector_writes_the_reset_register(void **state)
+{
+	static const uint8_t expected[] = { 0xb0, 0x01, 0xba, 0x02, 0x06, 0xee, 0xf4, 0xeb, 0xfd };
+	uint8_t code[sizeof expected];
+	struct failure why = { "" };
+	struct boot_entry entry;
+
+	assert_int_equal(load_small(64, 10, "", &entry, &why), 0);
+	assert_true(guest_mem_read(&mem, 0xf000 * 16 + 0xfff0, code, sizeof code));
+	assert_memory_equal(code, expected, sizeof code);
+}
+
 static uint64_t find_low(const struct hv_register_assoc *regs, unsigned count, uint32_t name)
 {
 	for (unsigned i = 0; i < count; i++)
@@ -358,6 +370,7 @@ int main(void)
 		cmocka_unit_test_teardown(the_kernels_own_command_line_limit_holds, free_memory),
 		cmocka_unit_test_teardown(ram_beyond_3_gib_goes_above_4_gib, free_memory),
 		cmocka_unit_test_teardown(page_tables_map_the_low_4_gib_to_themselves, free_memory),
+		cmocka_unit_test_teardown(the_reset_vector_writes_the_reset_register, free_memory),
 		cmocka_unit_test_teardown(registers_are_those_of_the_64_bit_entry, free_memory),
 		cmocka_unit_test_teardown(ranges_of_guest_memory_cannot_overflow, free_memory),
 		cmocka_unit_test_teardown(the_stock_kernel_loads, free_memory),
