@@ -36,13 +36,30 @@ static void bump(struct gpa_space *space)
 
 static spa_t table_alloc(struct gpa_space *space)
 {
-	spa_t table = page_pool_alloc_reserved(space->pool);
+	spa_t table = space->uses_reserve ? page_pool_alloc_reserved(space->pool) : page_pool_alloc(space->pool);
 
 	if (!table.v) {
 		table = space->spare;
 		space->spare = SPA(0);
 	}
 	return table;
+}
+
+void gpa_space_give_spare(struct gpa_space *space, spa_t page)
+{
+	spa_t old;
+
+	spin_lock(&space->lock);
+	old = space->spare;
+	space->spare = page;
+	spin_unlock(&space->lock);
+	if (old.v)
+		page_pool_free(space->pool, old);
+}
+
+void gpa_space_drop_spare(struct gpa_space *space)
+{
+	gpa_space_give_spare(space, SPA(0));
 }
 
 enum hv_status gpa_space_init(struct gpa_space *space, struct page_pool *pool)

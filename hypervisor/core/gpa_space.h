@@ -17,6 +17,7 @@ struct gpa_space {
 	uint64_t generation;		/* (atomic) bumped by each change that needs a TLB flush; VPs compare before they enter */
 	spa_t shared_table;		/* a level 0 table that many regions point to: copied before a change, never freed */
 	spa_t spare;			/* table page for a change that must not fail; 0 none */
+	bool uses_reserve;		/* tables may come from the pool's reserve */
 };
 
 struct gpa_mapping {
@@ -47,6 +48,11 @@ void gpa_space_release(struct gpa_space *space, gpa_t gpa, uint64_t old, uint8_t
 		       void (*visit)(void *arg, gpa_t gpa, spa_t spa, uint8_t level), void *arg);
 /* Lets the 2 MiB at gpa use space->shared_table. */
 enum hv_status gpa_space_share(struct gpa_space *space, gpa_t gpa) MUST_CHECK;
+
+/* A table page, used when the pool has none to give. Takes the lock. */
+void gpa_space_give_spare(struct gpa_space *space, spa_t page);
+/* Back to the pool, if it was not used. Takes the lock. */
+void gpa_space_drop_spare(struct gpa_space *space);
 
 /* Removes what is mapped in [gpa, gpa + level size), splitting a larger leaf; nothing there is fine. */
 enum hv_status gpa_space_unmap(struct gpa_space *space, gpa_t gpa, uint8_t level) MUST_CHECK;

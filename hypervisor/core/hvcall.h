@@ -47,6 +47,11 @@ enum hv_status hvcall_set_vp_state(struct hypercall_context *c);
 
 /* hvcall_ipc.c */
 enum hv_status hvcall_clear_virtual_interrupt(struct hypercall_context *c);
+enum hv_status hvcall_create_port(struct hypercall_context *c);
+enum hv_status hvcall_delete_port(struct hypercall_context *c);
+enum hv_status hvcall_set_port_property(struct hypercall_context *c);
+enum hv_status hvcall_connect_port(struct hypercall_context *c);
+enum hv_status hvcall_disconnect_port(struct hypercall_context *c);
 enum hv_status hvcall_post_message(struct hypercall_context *c);
 enum hv_status hvcall_signal_event(struct hypercall_context *c);
 enum hv_status hvcall_assert_virtual_interrupt(struct hypercall_context *c);

@@ -54,21 +54,127 @@ enum hv_status hvcall_clear_virtual_interrupt(struct hypercall_context *c)
 	return status != HV_STATUS_SUCCESS ? status : HV_STATUS_NOT_ACKNOWLEDGED;
 }
 
-/* No port can be made, so no connection exists: only what precedes the look-up can be told. */
+/* --- Ports and connections ------------------------------------------------------------------------------------------ */
+
+/* The second partition that a call names: the caller or a child of it. With a reference, for the handler to give back. */
+static enum hv_status second_get(struct hypercall_context *c, uint64_t partition_id, struct partition **out)
+{
+	struct partition *caller = c->vp->partition, *p = partition_get(caller, partition_id);
+
+	if (!p)
+		return HV_STATUS_INVALID_PARTITION_ID;
+	if (p != caller && p->parent != caller) {
+		partition_put(p);
+		return HV_STATUS_ACCESS_DENIED;
+	}
+	*out = p;
+	return HV_STATUS_SUCCESS;
+}
+
+#define TARGET_ACTIVE (HC_TARGET_CHILD | HC_TARGET_SELF | HC_IN_ACTIVE)
+
+enum hv_status hvcall_create_port(struct hypercall_context *c)
+{
+	const struct hv_input_create_port *in = (const void *)c->input;
+	struct partition *p, *sender;
+	enum hv_status status = hypercall_target(c, in->port_partition, TARGET_ACTIVE, &p);
+
+	if (status != HV_STATUS_SUCCESS)
+		return status;
+	if (in->port_vtl || in->min_connection_vtl)
+		return HV_STATUS_INVALID_PARAMETER;
+	status = second_get(c, in->connection_partition, &sender);
+	if (status != HV_STATUS_SUCCESS)
+		return status;
+	status = port_create(p, in->port_id, sender->id, &in->info);
+	partition_put(sender);
+	return status;
+}
+
+enum hv_status hvcall_delete_port(struct hypercall_context *c)
+{
+	const struct hv_input_delete_port *in = (const void *)c->input;
+	struct partition *p;
+	enum hv_status status = hypercall_target(c, in->port_partition, TARGET_ACTIVE, &p);
+
+	return status != HV_STATUS_SUCCESS ? status : port_delete(p, in->port_id);
+}
+
+enum hv_status hvcall_set_port_property(struct hypercall_context *c)
+{
+	const struct hv_input_set_port_property *in = (const void *)c->input;
+	struct partition *p;
+	enum hv_status status = hypercall_target(c, in->port_partition, TARGET_ACTIVE, &p);
+
+	if (status != HV_STATUS_SUCCESS)
+		return status;
+	if (in->property != UC_PORT_PROPERTY_HOLD)
+		return HV_STATUS_UNKNOWN_PROPERTY;
+	if (in->value > 1)
+		return HV_STATUS_PROPERTY_VALUE_OUT_OF_RANGE;
+	return port_hold(p, in->port_id, in->value != 0);
+}
+
+enum hv_status hvcall_connect_port(struct hypercall_context *c)
+{
+	const struct hv_input_connect_port *in = (const void *)c->input;
+	struct partition *sender, *p;
+	enum hv_status status = hypercall_target(c, in->connection_partition, TARGET_ACTIVE, &sender);
+
+	if (status != HV_STATUS_SUCCESS)
+		return status;
+	if (in->connection_vtl)
+		return HV_STATUS_INVALID_PARAMETER;
+	status = second_get(c, in->port_partition, &p);
+	if (status != HV_STATUS_SUCCESS)
+		return status;
+	if (__atomic_load_n(&p->state, __ATOMIC_SEQ_CST) == PARTITION_ACTIVE)
+		status = port_connect(sender, in->connection_id, p, in->port_id, in->info.type);
+	else
+		status = HV_STATUS_INVALID_PARTITION_STATE;
+	partition_put(p);
+	return status;
+}
+
+enum hv_status hvcall_disconnect_port(struct hypercall_context *c)
+{
+	const struct hv_input_disconnect_port *in = (const void *)c->input;
+	struct partition *sender;
+	enum hv_status status = hypercall_target(c, in->connection_partition, TARGET_ACTIVE, &sender);
+
+	if (status != HV_STATUS_SUCCESS)
+		return status;
+	if (in->flags & ~HV_DISCONNECT_DOORBELL)
+		return HV_STATUS_INVALID_PARAMETER;
+	if (in->flags & HV_DISCONNECT_DOORBELL)		/* their ids are a space of their own, and it is empty */
+		return HV_STATUS_INVALID_CONNECTION_ID;
+	return port_disconnect(sender, in->connection_id);
+}
+
 enum hv_status hvcall_post_message(struct hypercall_context *c)
 {
 	const struct hv_input_post_message *in = (const void *)c->input;
+	struct hv_message message;
 
-	if (!in->message_type || (in->message_type & MESSAGE_TYPE_HYPERVISOR) || in->payload_bytes > HV_MESSAGE_PAYLOAD_BYTES)
+	if (!in->message_type || (in->message_type & MESSAGE_TYPE_HYPERVISOR) || in->rsvdz ||
+	    in->payload_bytes > HV_MESSAGE_PAYLOAD_BYTES)
 		return HV_STATUS_INVALID_PARAMETER;
-	return HV_STATUS_INVALID_CONNECTION_ID;
+	message.type = in->message_type;
+	message.payload_bytes = (uint8_t)in->payload_bytes;
+	memcpy(message.payload, in->payload, sizeof message.payload);
+	return port_post(c->vp->partition, in->connection_id, &message);
 }
 
 enum hv_status hvcall_signal_event(struct hypercall_context *c)
 {
-	(void)c;
-	return HV_STATUS_INVALID_CONNECTION_ID;
+	const struct hv_input_signal_event *in = (const void *)c->input;
+
+	if (in->rsvdz)
+		return HV_STATUS_INVALID_PARAMETER;
+	return port_signal(c->vp->partition, in->connection_id, in->flag_number);
 }
+
+/* --- Straight to a VP of a child ------------------------------------------------------------------------------------ */
 
 static enum hv_status vp_of(struct hypercall_context *c, uint64_t partition_id, uint32_t vp_index, struct vp **out)
 {

@@ -16,6 +16,7 @@
 #include "hv/hv_msr.h"
 
 #define RESERVE_MAX 64u		/* pages of the root's pool kept for what deposits need */
+#define OVERLAY_RESERVE 3u	/* pages of a child's pool kept for tables down to its hypercall page, from the root of the map on */
 
 #define CREATION_FLAGS (HV_PARTITION_FLAG_SMT | HV_PARTITION_FLAG_GPA_SUPER_PAGES | HV_PARTITION_FLAG_EXO | \
 			HV_PARTITION_FLAG_LAPIC | HV_PARTITION_FLAG_INTERCEPT_MESSAGE_PAGE | HV_PARTITION_FLAG_X2APIC)
@@ -113,10 +114,12 @@ enum hv_status partition_create_root(void)
 	p->is_root = true;
 	p->creation_flags = HV_PARTITION_FLAG_LAPIC;
 	p->privileges = cpuid_root_privileges() | HV_PRIV_CREATE_PARTITIONS | HV_PRIV_PARTITION_ID | HV_PRIV_MEMORY_POOL |
-			HV_PRIV_ACCESS_STATS;
+			HV_PRIV_CREATE_PORT | HV_PRIV_CONNECT_PORT | HV_PRIV_ACCESS_STATS;
+	ports_init(p);
 	status = gpa_space_init(&p->space, &p->pool);
 	if (status != HV_STATUS_SUCCESS)
 		return status;
+	p->space.uses_reserve = true;
 	dummy_page = page_pool_alloc(&p->pool);
 	if (!dummy_page.v || !shared_table_init(&p->space, &p->pool))
 		return HV_STATUS_INSUFFICIENT_MEMORY;
@@ -265,6 +268,7 @@ enum hv_status partition_create(struct partition *parent, uint64_t flags, uint64
 	p->parent = parent;
 	p->state = PARTITION_UNINITIALIZED;
 	p->creation_flags = flags;
+	ports_init(p);
 	p->synthetic_features = cpuid_default_features();
 	if (cpuid_privileges_from_features(p->synthetic_features, &p->privileges) != HV_STATUS_SUCCESS)
 		platform_panic("the default features are not our own", __FILE__, __LINE__);
@@ -283,6 +287,10 @@ enum hv_status partition_initialize(struct partition *p)
 	spin_lock(&p->lock);
 	if (p->state != PARTITION_UNINITIALIZED)
 		goto out;
+	status = HV_STATUS_INSUFFICIENT_MEMORY;
+	if (__atomic_load_n(&p->pool.free_count, __ATOMIC_RELAXED) < OVERLAY_RESERVE)
+		goto out;
+	p->pool.reserve = OVERLAY_RESERVE;
 	status = gpa_space_init(&p->space, &p->pool);
 	if (status != HV_STATUS_SUCCESS)
 		goto out;
@@ -295,6 +303,8 @@ enum hv_status partition_initialize(struct partition *p)
 	ref_time_init(p, false);
 	__atomic_store_n(&p->state, PARTITION_ACTIVE, __ATOMIC_RELEASE);
 out:
+	if (p->state == PARTITION_UNINITIALIZED)
+		p->pool.reserve = 0;
 	spin_unlock(&p->lock);
 	return status;
 }
@@ -349,6 +359,7 @@ static void teardown(struct partition *p)
 {
 	struct vp *dead;
 
+	ports_fini(p);
 	for (uint32_t i = 0; i < PARTITION_VPS_MAX; i++)
 		if (p->vps[i])
 			CHECK(vp_delete(p->vps[i]) == HV_STATUS_SUCCESS);
@@ -364,6 +375,7 @@ static void teardown(struct partition *p)
 		partition_hide_page(p->stats_page);
 	p->stats = NULL;
 	page_drop(p, &p->stats_page);
+	p->pool.reserve = 0;		/* all can be withdrawn */
 	page_drop(p, &p->hypercall_page);
 	for (unsigned i = 0; i < ARRAY_COUNT(p->io_intercept_pages); i++)
 		page_drop(p, &p->io_intercept_pages[i]);
@@ -436,12 +448,27 @@ static bool overlay_is_inside(const struct partition *p, gpa_t gpa, uint8_t leve
 	       p->hypercall_gpa.v - gpa.v < GPA_LEVEL_BYTES(level);
 }
 
-/* Puts the overlay over what is at gpa. Needs memory only when the page lies in a larger leaf or in none. */
+static bool give_spare_table(struct partition *p)
+{
+	spa_t page = page_pool_alloc_reserved(&p->pool);
+
+	if (page.v)
+		gpa_space_give_spare(&p->space, page);
+	return page.v != 0;
+}
+
+/* Puts the overlay over what is at gpa. Needs memory only when the page lies in a larger leaf or in none: of a child that is
+ * what its pool keeps in reserve, as the guest, which asks for the page, cannot deposit. */
 static enum hv_status overlay_lay(struct partition *p, gpa_t gpa)
 {
 	struct gpa_mapping below = gpa_space_lookup(&p->space, gpa);
-	enum hv_status status = gpa_space_map(&p->space, gpa, p->hypercall_page, ACCESS_READ | ACCESS_EXECUTE, GPA_LEVEL_4K);
+	enum hv_status status;
 
+	/* A table that an attempt made stays: each gets further. */
+	do
+		status = gpa_space_map(&p->space, gpa, p->hypercall_page, ACCESS_READ | ACCESS_EXECUTE, GPA_LEVEL_4K);
+	while (status == HV_STATUS_INSUFFICIENT_MEMORY && give_spare_table(p));
+	gpa_space_drop_spare(&p->space);
 	if (status != HV_STATUS_SUCCESS)
 		return status;
 	p->hypercall_gpa = gpa;
@@ -465,15 +492,12 @@ static enum hv_status exchange_around_overlay(struct partition *p, gpa_t gpa, sp
 	enum hv_status status;
 
 	/* The table that holds the overlay's entry may be replaced: what it takes to lay it again is taken now. */
-	p->space.spare = page_pool_alloc_reserved(&p->pool);
-	if (!p->space.spare.v)
+	if (!give_spare_table(p))
 		return HV_STATUS_INSUFFICIENT_MEMORY;
 	overlay_lift(p);
 	status = gpa_space_exchange(&p->space, gpa, spa, access, level, out_old);
 	CHECK(overlay_lay(p, p->hypercall_gpa) == HV_STATUS_SUCCESS);
-	if (p->space.spare.v)
-		page_pool_free(&p->pool, p->space.spare);
-	p->space.spare = SPA(0);
+	gpa_space_drop_spare(&p->space);
 	return status;
 }
 

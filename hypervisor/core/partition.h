@@ -9,6 +9,7 @@
 #include "core/gpa_space.h"
 #include "core/list.h"
 #include "core/page_pool.h"
+#include "core/port.h"
 #include "core/ref_time.h"
 #include "core/spinlock.h"
 
@@ -32,6 +33,7 @@ struct partition {
 	struct vp **vps;			/* page of PARTITION_VPS_MAX pointers, from the pool; NULL until initialized */
 	spa_t vps_page;
 	uint32_t vp_count;			/* (p) */
+	struct ports ports;
 
 	/* Properties */
 	uint64_t privileges;			/* leaf 3 EBX:EAX, and what calls are allowed */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Ticket lock. The hypervisor runs with interrupts held off, so a lock is never taken twice by one CPU through an
- * interrupt. Order, outermost first: partition list -> partition -> VP -> SynIC -> GPA space -> page pool -> frames -> CPU.
+ * interrupt. Order, outermost first: partition list -> partition -> VP -> ports -> SynIC -> GPA space -> page pool -> frames ->
+ * CPU.
  */
 #ifndef CORE_SPINLOCK_H
 #define CORE_SPINLOCK_H

@@ -20,7 +20,8 @@
 #define SCONTROL_ENABLE 1ull
 #define SCHEDULER_SINT 0u
 #define SOURCE_QUEUE   HV_STIMER_COUNT		/* after the timers 0..3 */
-#define SOURCE_COUNT   (HV_STIMER_COUNT + 1)
+#define SOURCE_PORTS   (HV_STIMER_COUNT + 1)
+#define SOURCE_COUNT   (HV_STIMER_COUNT + 2)
 #define SLOT_TRIES     3			/* a guest that plays with the slot waits for the next exit */
 
 /* Vectors to raise once the lock is free. */
@@ -44,11 +45,6 @@ static void interrupts_raise(struct vp *vp, const struct interrupts *todo)
 static bool message_page_on(const struct synic *s)
 {
 	return s->scontrol & SCONTROL_ENABLE && s->simp & HV_MSR_PAGE_ENABLE;
-}
-
-static bool flags_page_on(const struct synic *s)
-{
-	return s->scontrol & SCONTROL_ENABLE && s->siefp & HV_MSR_PAGE_ENABLE;
 }
 
 /* waiting is read without the lock to see whether a scan is worth while. */
@@ -103,6 +99,61 @@ static void queue_pop(struct synic *s, unsigned at, struct hv_message *out)
 	}
 }
 
+/* Messages of ports. A queue begins to wait under the ports' lock only, and ends it under the SynIC lock alone: whoever
+ * reads NULL from its vp under the ports' lock has it for himself. */
+
+_Static_assert(HV_PORT_MESSAGES * HV_MESSAGE_BYTES == PAGE_BYTES, "a port's buffers are a page");
+
+static void port_push(struct message_queue *q, const struct hv_message *message)
+{
+	struct hv_message *cells = platform_ptr(q->page);
+
+	cells[(q->first + q->count) % HV_PORT_MESSAGES] = *message;
+	q->count++;
+}
+
+static void port_link(struct vp *vp, struct message_queue *q)
+{
+	list_add_tail(&vp->synic.ports[q->sint], &q->node);
+	__atomic_store_n(&q->vp, vp, __ATOMIC_RELEASE);
+	waiting_set(&vp->synic, q->sint);
+}
+
+/* The queue is not the caller's any more. */
+static void port_unlink(struct message_queue *q)
+{
+	list_remove(&q->node);
+	__atomic_store_n(&q->vp, NULL, __ATOMIC_RELEASE);
+}
+
+/* From the port whose turn it is. */
+static void port_pop(struct synic *s, unsigned sint, struct hv_message *out)
+{
+	struct message_queue *q = container_of(s->ports[sint].next, struct message_queue, node);
+	const struct hv_message *cells = platform_ptr(q->page);
+
+	*out = cells[q->first];
+	q->first = (uint8_t)((q->first + 1) % HV_PORT_MESSAGES);
+	if (--q->count) {
+		list_remove(&q->node);
+		list_add_tail(&s->ports[sint], &q->node);
+	} else {
+		port_unlink(q);
+	}
+}
+
+static void ports_forget(struct synic *s)
+{
+	for (unsigned sint = 0; sint < HV_SINT_COUNT; sint++) {
+		while (!list_empty(&s->ports[sint])) {
+			struct message_queue *q = container_of(s->ports[sint].next, struct message_queue, node);
+
+			q->count = 0;
+			port_unlink(q);
+		}
+	}
+}
+
 /* Placing messages */
 
 static bool scheduler_ready(const struct vp *vp, unsigned sint)
@@ -114,6 +165,8 @@ static bool source_ready(const struct vp *vp, unsigned source, unsigned sint)
 {
 	if (source == SOURCE_QUEUE)
 		return queue_find(&vp->synic, sint) >= 0;
+	if (source == SOURCE_PORTS)
+		return !list_empty(&vp->synic.ports[sint]);
 	return synth_timer_has_message(vp, source, sint);
 }
 
@@ -143,6 +196,8 @@ static bool take_message(struct vp *vp, unsigned sint, struct hv_message *out, b
 		s->turn[sint] = (uint8_t)source;
 		if (source == SOURCE_QUEUE)
 			queue_pop(s, (unsigned)queue_find(s, sint), out);
+		else if (source == SOURCE_PORTS)
+			port_pop(s, sint, out);
 		else
 			synth_timer_take_message(vp, source, out);
 		*out_more = source_any(vp, sint);
@@ -265,6 +320,78 @@ enum hv_status synic_post(struct vp *vp, unsigned sint, const struct hv_message 
 	return status;
 }
 
+/* Also without the lock: then a register that changes just now is seen before or after, and whoever sends looks again. */
+static enum synic_readiness readiness(const struct synic *s, uint64_t page, unsigned sint)
+{
+	if (!(__atomic_load_n(&s->scontrol, __ATOMIC_RELAXED) & SCONTROL_ENABLE) || !(page & HV_MSR_PAGE_ENABLE))
+		return SYNIC_OFF;
+	return __atomic_load_n(&s->sint[sint], __ATOMIC_RELAXED) & HV_SINT_MASKED ? SYNIC_MASKED : SYNIC_OPEN;
+}
+
+enum synic_readiness synic_messages_ready(const struct vp *vp, unsigned sint)
+{
+	return readiness(&vp->synic, __atomic_load_n(&vp->synic.simp, __ATOMIC_RELAXED), sint);
+}
+
+enum synic_readiness synic_flags_ready(const struct vp *vp, unsigned sint)
+{
+	return readiness(&vp->synic, __atomic_load_n(&vp->synic.siefp, __ATOMIC_RELAXED), sint);
+}
+
+static enum hv_status queue_post_locked(struct vp *vp, enum synic_readiness least, struct message_queue *q,
+					const struct hv_message *message, struct interrupts *todo)
+{
+	/* A VP is marked dead before its SynIC is reset for the last time. */
+	if (__atomic_load_n(&vp->owned, __ATOMIC_SEQ_CST) == VP_DEAD)
+		return HV_STATUS_INVALID_VP_INDEX;
+	if (synic_messages_ready(vp, q->sint) < least)
+		return HV_STATUS_INVALID_SYNIC_STATE;
+	if (q->count == HV_PORT_MESSAGES && !q->held)
+		scan_locked(vp, todo);
+	if (q->count == HV_PORT_MESSAGES)
+		return HV_STATUS_INSUFFICIENT_BUFFERS;
+	port_push(q, message);
+	if (!q->held && !q->vp)
+		port_link(vp, q);
+	return HV_STATUS_SUCCESS;
+}
+
+enum hv_status synic_queue_post(struct vp *vp, enum synic_readiness least, struct message_queue *q,
+				const struct hv_message *message)
+{
+	struct interrupts todo = { 0 };
+	enum hv_status status;
+
+	spin_lock(&vp->synic.lock);
+	status = queue_post_locked(vp, least, q, message, &todo);
+	spin_unlock(&vp->synic.lock);
+	interrupts_raise(vp, &todo);
+	if (status == HV_STATUS_SUCCESS)
+		synic_scan(vp);
+	return status;
+}
+
+void synic_queue_attach(struct vp *vp, struct message_queue *q)
+{
+	spin_lock(&vp->synic.lock);
+	if (q->count && !q->vp && __atomic_load_n(&vp->owned, __ATOMIC_SEQ_CST) != VP_DEAD)
+		port_link(vp, q);
+	spin_unlock(&vp->synic.lock);
+	synic_scan(vp);
+}
+
+void synic_queue_detach(struct message_queue *q)
+{
+	struct vp *vp = __atomic_load_n(&q->vp, __ATOMIC_ACQUIRE);
+
+	if (!vp)
+		return;
+	spin_lock(&vp->synic.lock);
+	if (q->vp)
+		port_unlink(q);
+	spin_unlock(&vp->synic.lock);
+}
+
 /* Event flags */
 
 static bool flag_set(struct vp *vp, unsigned sint, unsigned flag, bool *out_new)
@@ -281,7 +408,7 @@ static bool flag_set(struct vp *vp, unsigned sint, unsigned flag, bool *out_new)
 	return true;
 }
 
-enum hv_status synic_signal(struct vp *vp, unsigned sint, unsigned flag, bool *out_new)
+static enum hv_status signal(struct vp *vp, enum synic_readiness least, unsigned sint, unsigned flag, bool *out_new)
 {
 	struct synic *s = &vp->synic;
 	struct interrupts todo = { 0 };
@@ -290,12 +417,24 @@ enum hv_status synic_signal(struct vp *vp, unsigned sint, unsigned flag, bool *o
 	if (sint >= HV_SINT_COUNT || flag >= HV_EVENT_FLAGS_PER_SINT)
 		return HV_STATUS_INVALID_PARAMETER;
 	spin_lock(&s->lock);
-	set = flags_page_on(s) && flag_set(vp, sint, flag, out_new);
+	set = synic_flags_ready(vp, sint) >= least && flag_set(vp, sint, flag, out_new);
 	if (set && *out_new)
 		interrupts_add(&todo, s->sint[sint]);
 	spin_unlock(&s->lock);
 	interrupts_raise(vp, &todo);
 	return set ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_SYNIC_STATE;
+}
+
+enum hv_status synic_signal(struct vp *vp, unsigned sint, unsigned flag, bool *out_new)
+{
+	return signal(vp, SYNIC_MASKED, sint, flag, out_new);
+}
+
+enum hv_status synic_signal_open(struct vp *vp, unsigned sint, unsigned flag)
+{
+	bool fresh;
+
+	return signal(vp, SYNIC_OPEN, sint, flag, &fresh);
 }
 
 /* Registers */
@@ -407,6 +546,8 @@ enum hv_status synic_create(struct vp *vp)
 		return HV_STATUS_INSUFFICIENT_MEMORY;
 	memset(&vp->synic, 0, sizeof(vp->synic));
 	vp->synic.queue_page = page;
+	for (unsigned i = 0; i < HV_SINT_COUNT; i++)
+		list_init(&vp->synic.ports[i]);
 	synic_reset(vp);
 	return HV_STATUS_SUCCESS;
 }
@@ -431,6 +572,7 @@ void synic_reset(struct vp *vp)
 		waiting_clear(s, i);
 	}
 	s->queue_count = 0;
+	ports_forget(s);
 	auto_eoi_update(vp);
 	spin_unlock(&s->lock);
 }

@@ -125,6 +125,7 @@ enum hv_status vp_delete(struct vp *vp)
 	if (!vp_hold(vp))
 		return HV_STATUS_OBJECT_IN_USE;
 	__atomic_store_n(&vp->owned, VP_DEAD, __ATOMIC_SEQ_CST);
+	synic_reset(vp);			/* from here on no port's message waits here */
 	spin_lock(&p->lock);
 	__atomic_store_n(&p->vps[vp->index], NULL, __ATOMIC_SEQ_CST);
 	__atomic_fetch_sub(&p->vp_count, 1, __ATOMIC_SEQ_CST);

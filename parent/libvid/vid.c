@@ -366,6 +366,43 @@ int vid_ioevent_deassign(int partition, int eventfd, const struct vid_ioevent *e
 	return call_ioeventfd(partition, eventfd, event, 1u << MSHV_IOEVENTFD_BIT_DEASSIGN);
 }
 
+int vid_event_port_assign(int partition, int eventfd, uint32_t connection_id)
+{
+	struct vid_event_port port = { .connection_id = connection_id, .eventfd = eventfd };
+
+	return call_ioctl(partition, VID_EVENT_PORT, &port);
+}
+
+int vid_event_port_deassign(int partition, uint32_t connection_id)
+{
+	struct vid_event_port port = {
+		.connection_id = connection_id,
+		.eventfd = -1,
+		.flags = 1u << VID_EVENT_PORT_BIT_DEASSIGN,
+	};
+
+	return call_ioctl(partition, VID_EVENT_PORT, &port);
+}
+
+int vid_message_port_create(int partition, const uint32_t *connection_ids, unsigned count)
+{
+	struct vid_message_port port = { .count = count };
+
+	if (count > VID_MESSAGE_PORT_CONNECTIONS)
+		return -EINVAL;
+	memcpy(port.connection_ids, connection_ids, count * sizeof *connection_ids);
+	return call_ioctl(partition, VID_MESSAGE_PORT, &port);
+}
+
+int vid_message_port_read(int message_port, struct hv_message *out_message)
+{
+	ssize_t bytes = read(message_port, out_message, sizeof *out_message);
+
+	if (bytes < 0)
+		return -errno;
+	return bytes == (ssize_t)sizeof *out_message ? 0 : -EIO;
+}
+
 static int call_vp_state(int vp, unsigned long command, uint8_t type, uintptr_t buffer, uint32_t *io_bytes)
 {
 	struct mshv_get_set_vp_state state = { .type = type, .buf_sz = *io_bytes, .buf_ptr = buffer };

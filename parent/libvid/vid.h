@@ -7,8 +7,9 @@
  * the driver's errno for it; vid_hypercall() also hands out the HV_STATUS itself.
  *
  *   vid_open()                     /dev/mshv
- *     vid_partition_create()       partition; closing it and all its VPs frees everything
+ *     vid_partition_create()       partition; closing it and all that it gave out frees everything
  *       vid_vp_create()            VP; closing it removes the VP
+ *       vid_message_port_create()  messages of the guest
  *
  * `partition` below may also be a VP's descriptor where a VP index is an argument.
  */
@@ -114,6 +115,21 @@ struct vid_ioevent {
 };
 VID_MUST_CHECK int vid_ioevent_assign(int partition, int eventfd, const struct vid_ioevent *event);
 VID_MUST_CHECK int vid_ioevent_deassign(int partition, int eventfd, const struct vid_ioevent *event);
+
+/*
+ * What the guest sends. HvSignalEvent on connection_id signals the eventfd, several perhaps once. -EEXIST: the id is in use;
+ * -ENOSPC: the driver's events are. Taken back, no signal comes any more; -ENOENT.
+ */
+VID_MUST_CHECK int vid_event_port_assign(int partition, int eventfd, uint32_t connection_id);
+VID_MUST_CHECK int vid_event_port_deassign(int partition, uint32_t connection_id);
+/*
+ * HvPostMessage on any of 1..4 connections can be read from the descriptor that this returns; sender is a number of the
+ * driver's, payload_bytes is at most 240. The driver keeps some tens of messages, then the guest has to wait. Closing the
+ * descriptor takes the connections away; it may be polled, and be made non-blocking by fcntl().
+ */
+VID_MUST_CHECK int vid_message_port_create(int partition, const uint32_t *connection_ids, unsigned count);
+/* -EAGAIN: none, and the descriptor does not block. -EINTR. */
+VID_MUST_CHECK int vid_message_port_read(int message_port, struct hv_message *out_message);
 
 /*
  * VP state by MSHV_VP_STATE_*. Buffer and size are page multiples; -EINVAL with *io_bytes set to what is needed when the

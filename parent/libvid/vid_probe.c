@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "libvid/vid_probe_guest.h"
+#include "libvid/vid_probe_port.h"
 
 #define LIVE_PATH "/sys/kernel/debug/undercroft/live"
 #define LIVE_BYTES 1024
@@ -572,6 +573,11 @@ static const struct probe_test {
 	{ "halt-irqfd", test_halt_irqfd },
 	{ "doorbell-port", test_doorbell_port },
 	{ "doorbell-memory", test_doorbell_memory },
+	{ "event-port", test_event_port },
+	{ "message-port", test_message_port },
+	{ "message-port-full", test_message_port_full },
+	{ "port-lifetimes", test_port_lifetimes },
+	{ "port-kill", test_port_kill },
 	{ "close-order", test_close_order },
 	{ "close-mapped", test_close_mapped },
 	{ "close-running", test_close_running },
@@ -581,6 +587,7 @@ static const struct probe_test {
 	{ "bad-device-calls", test_bad_device_calls },
 	{ "bad-memory", test_bad_memory },
 	{ "bad-hypercalls", test_bad_hypercalls },
+	{ "bad-ports", test_bad_ports },
 };
 #define TEST_COUNT (sizeof tests / sizeof tests[0])
 

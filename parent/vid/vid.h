@@ -2,18 +2,19 @@
 /*
  * The parent's door to the hypervisor: objects, and what the files of this module offer each other.
  *
- * Lifetime. A file on /dev/mshv holds nothing. A partition is counted: its own file and each VP's file hold it. An ioctl
- * holds its file, a mapping of a VP's page too. So when the count drops to zero no ioctl is under way, no VP exists, no
- * VP page is mapped in user mode; what may still run are interrupt handlers (they look things up under RCU) and eventfd
- * wake-ups (the destructor unhooks them and waits).
+ * Lifetime. A file on /dev/mshv holds nothing. A partition is counted: its own file, each VP's file and each message port's
+ * hold it. An ioctl holds its file, a mapping of a VP's page too. So when the count drops to zero no ioctl is under way, no
+ * VP exists, no VP page is mapped in user mode; what may still run are interrupt handlers (they look things up under RCU) and
+ * eventfd wake-ups (the destructor unhooks them and waits).
  *
  * Lock order, outermost first:
  *
  *   vp->run_lock           mutex, only ever tried: one RUN_VP at a time
- *   partition->lock        mutex: state, VP table, regions, lists of irqfds and ioeventfds, routes
+ *   partition->lock        mutex: state, VP table, regions, lists of irqfds, ioeventfds and ports, routes
  *   mm->mmap_lock          taken by pinning and by user copies; never hold it when taking the above
  *   eventfd's wait queue   spinlock, irqs off: we are called under it
  *   partition->irqfd_lock  spinlock, irqs off: which irqfds are alive
+ *   port->lock             spinlock, irqs off: messages of a port; also in the SynIC's interrupt
  *   registry lock          spinlock: the table of all partitions
  *
  * Hypercalls need no lock: each is issued with interrupts off on this CPU's own pages, or on pages of the caller.
@@ -112,6 +113,7 @@ struct vid_partition {
 	spinlock_t irqfd_lock;
 	struct hlist_head irqfds;	/* irqfd_lock; readers RCU */
 	struct hlist_head ioeventfds;	/* (r) */
+	struct list_head ports;		/* (p) struct vid_port.node */
 
 	struct hlist_node node;		/* registry */
 	struct vid_stats_page stats;
@@ -122,6 +124,7 @@ struct vid_partition {
 /* File `live` of debugfs: what is held for partitions. All zero when there is none. */
 struct vid_live {
 	atomic_long_t partitions, vps, regions, pinned_pages, deposited_pages, irqfds, ioeventfds;
+	atomic_long_t ports, messages_waiting;
 	atomic_long_t leaked_pages;	/* given up because the hypervisor would not let go of them */
 };
 /* File `driver`: what has happened since the module was loaded. */
@@ -168,7 +171,14 @@ int vid_hv_get_vp_state(struct vid_pool *pool, u32 vp_index, u32 type, u64 xsave
 int vid_hv_set_vp_state(struct vid_pool *pool, u32 vp_index, u32 type, u64 xsave_states, const void *buffer,
 			size_t bytes);
 
+/* Ports are the root's own, connections are a child's. */
+int vid_hv_create_port(u32 port_id, u64 sender_id, const struct hv_port_info *info);
+int vid_hv_delete_port(u32 port_id);
+int vid_hv_connect_port(struct vid_pool *pool, u32 connection_id, u32 port_id, u32 type);
+int vid_hv_disconnect_port(struct vid_pool *pool, u32 connection_id);
+
 /* Atomic; any context. Returns the HV_STATUS. */
+u16 vid_hv_hold_port(u32 port_id, bool hold);
 u16 vid_hv_assert_interrupt(u64 partition_id, u64 control, u64 destination, u32 vector);
 /* Caller has interrupts off. Returns the HV_STATUS; *ret is valid if that is 0. */
 u16 vid_hv_dispatch_vp(u64 partition_id, u32 vp_index, u32 flags, struct hv_output_dispatch_vp *ret);
@@ -195,6 +205,7 @@ int vid_memory_set(struct vid_partition *partition, const struct mshv_user_mem_r
 void vid_memory_release(struct vid_partition *partition, bool unmapped);
 
 /* vid_synic.c */
+#define VID_PORT_SINT 2			/* of all ports; wake-ups have SINT 0 for themselves */
 int vid_synic_init(void);
 void vid_synic_fini(void);
 
@@ -213,6 +224,14 @@ void vid_eventfd_release(struct vid_partition *partition);
 bool vid_irqfd_eoi(struct vid_partition *partition, u32 vector);
 /* True if the intercept was a doorbell and is done with: the VP may be resumed. */
 bool vid_ioeventfd_intercept(struct vid_vp *vp, const struct hv_message *message);
+
+/* vid_port.c; all but the last two under partition->lock */
+int vid_event_port(struct vid_partition *partition, const struct vid_event_port *args);
+int vid_message_port_create(struct vid_partition *partition, const struct vid_message_port *args);
+void vid_port_release(struct vid_partition *partition);
+/* In interrupt context: what this CPU's SynIC pages say about ports. */
+void vid_port_message(const struct hv_message *message);
+void vid_port_event(unsigned int flag);
 
 /* vid_state.c */
 int vid_vp_get_state(struct vid_vp *vp, struct mshv_get_set_vp_state __user *user);

@@ -559,6 +559,50 @@ int vid_hv_set_register(struct vid_pool *pool, u32 vp_index, u32 name, u64 value
 	return error;
 }
 
+int vid_hv_create_port(u32 port_id, u64 sender_id, const struct hv_port_info *info)
+{
+	struct hv_input_create_port in = {
+		.port_partition = HV_PARTITION_ID_SELF, .port_id = port_id, .connection_partition = sender_id, .info = *info,
+	};
+
+	return vid_call(&vid_root_pool, HVCALL_CREATE_PORT, &in, sizeof(in), NULL, 0);
+}
+
+int vid_hv_delete_port(u32 port_id)
+{
+	struct hv_input_delete_port in = { .port_partition = HV_PARTITION_ID_SELF, .port_id = port_id };
+
+	return vid_call(&vid_root_pool, HVCALL_DELETE_PORT, &in, sizeof(in), NULL, 0);
+}
+
+int vid_hv_connect_port(struct vid_pool *pool, u32 connection_id, u32 port_id, u32 type)
+{
+	struct hv_input_connect_port in = {
+		.connection_partition = pool->partition_id, .connection_id = connection_id,
+		.port_partition = HV_PARTITION_ID_SELF, .port_id = port_id, .info.type = type,
+	};
+
+	return vid_call(pool, HVCALL_CONNECT_PORT, &in, sizeof(in), NULL, 0);
+}
+
+int vid_hv_disconnect_port(struct vid_pool *pool, u32 connection_id)
+{
+	struct hv_input_disconnect_port in = {
+		.connection_partition = pool->partition_id, .connection_id = connection_id,
+	};
+
+	return vid_call(pool, HVCALL_DISCONNECT_PORT, &in, sizeof(in), NULL, 0);
+}
+
+u16 vid_hv_hold_port(u32 port_id, bool hold)
+{
+	struct hv_input_set_port_property in = {
+		.port_partition = HV_PARTITION_ID_SELF, .port_id = port_id, .property = UC_PORT_PROPERTY_HOLD, .value = hold,
+	};
+
+	return vid_issue(HVCALL_SET_PORT_PROPERTY, &in, sizeof(in), NULL, 0);
+}
+
 u16 vid_hv_assert_interrupt(u64 partition_id, u64 control, u64 destination, u32 vector)
 {
 	struct hv_input_assert_virtual_interrupt in = {

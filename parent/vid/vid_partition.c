@@ -115,6 +115,7 @@ static void vid_partition_destroy(struct kref *refs)
 	vid_stats_remove_partition(partition);
 	vid_partition_unregister(partition);
 	vid_eventfd_release(partition);
+	vid_port_release(partition);
 	vid_memory_release(partition, vid_partition_dismantle(partition));
 	mutex_destroy(&partition->lock);
 	kfree(partition);
@@ -152,6 +153,8 @@ static long vid_partition_change(struct vid_partition *partition, unsigned int c
 		struct mshv_user_mem_region region;
 		struct mshv_user_irqfd irqfd;
 		struct mshv_user_ioeventfd ioeventfd;
+		struct vid_event_port event_port;
+		struct vid_message_port message_port;
 	} args;
 	long result;
 
@@ -179,6 +182,12 @@ static long vid_partition_change(struct vid_partition *partition, unsigned int c
 	case MSHV_SET_MSI_ROUTING:
 		result = vid_set_routes(partition, user);
 		break;
+	case VID_EVENT_PORT:
+		result = vid_event_port(partition, &args.event_port);
+		break;
+	case VID_MESSAGE_PORT:
+		result = vid_message_port_create(partition, &args.message_port);
+		break;
 	default:
 		result = -ENOTTY;
 	}
@@ -200,6 +209,8 @@ static long vid_partition_ioctl(struct file *file, unsigned int command, unsigne
 	case MSHV_IRQFD:
 	case MSHV_IOEVENTFD:
 	case MSHV_SET_MSI_ROUTING:
+	case VID_EVENT_PORT:
+	case VID_MESSAGE_PORT:
 		return vid_partition_change(partition, command, user);
 	default:
 		return -ENOTTY;
@@ -255,6 +266,7 @@ static struct vid_partition *vid_partition_alloc(u64 creation_flags)
 	mutex_init(&partition->lock);
 	spin_lock_init(&partition->irqfd_lock);
 	INIT_LIST_HEAD(&partition->regions);
+	INIT_LIST_HEAD(&partition->ports);
 	vid_partition_register(partition);
 	return partition;
 }

@@ -121,6 +121,8 @@ static int live_show(struct seq_file *out, void *unused)
 	seq_printf(out, "deposited_pages %ld\n", atomic_long_read(&vid_live.deposited_pages));
 	seq_printf(out, "irqfds %ld\n", atomic_long_read(&vid_live.irqfds));
 	seq_printf(out, "ioeventfds %ld\n", atomic_long_read(&vid_live.ioeventfds));
+	seq_printf(out, "ports %ld\n", atomic_long_read(&vid_live.ports));
+	seq_printf(out, "messages_waiting %ld\n", atomic_long_read(&vid_live.messages_waiting));
 	seq_printf(out, "leaked_pages %ld\n", atomic_long_read(&vid_live.leaked_pages));
 	return 0;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * This CPU's end of the SynIC: a message page, SINT 0 on the kernel's hypervisor callback vector, and what the hypervisor
- * says there. Runs in interrupt context; one message is taken from the slot at a time.
+ * This CPU's end of the SynIC: a message page and a page of event flags, two SINTs on the kernel's hypervisor callback vector,
+ * and what is said there: by the hypervisor on SINT 0, by children through their ports on SINT 2. Runs in interrupt context;
+ * one message is taken from a slot at a time.
  */
 #include <linux/cpuhotplug.h>
 #include <linux/gfp.h>
@@ -19,7 +20,10 @@
 #define VID_SINT 0
 #define VID_MESSAGES_PER_INTERRUPT 64	/* more: the pending flag and EOM bring another interrupt */
 
+#define VID_FLAG_LONGS (HV_EVENT_FLAGS_PER_SINT / BITS_PER_LONG)
+
 static DEFINE_PER_CPU(struct hv_message *, vid_message_page);	/* HV_SINT_COUNT slots */
+static DEFINE_PER_CPU(unsigned long *, vid_flags_page);		/* HV_SINT_COUNT times VID_FLAG_LONGS */
 static int vid_synic_state;
 
 static void vid_wake_pairs(const struct hv_vp_signal_pair_message *pairs)
@@ -80,15 +84,30 @@ static void vid_handle_message(const struct hv_message *message)
  * before the test of the pending flag; the hypervisor sets that flag before it looks whether the slot is free. So one of
  * the two sees the other.
  */
-static bool vid_take_message(struct hv_message *slot)
+static bool vid_take_message(struct hv_message *slot, void (*handle)(const struct hv_message *message))
 {
 	if (smp_load_acquire(&slot->type) == HV_MESSAGE_NONE)
 		return false;
-	vid_handle_message(slot);
+	handle(slot);
 	xchg(&slot->type, HV_MESSAGE_NONE);
 	if (READ_ONCE(slot->flags) & HV_MESSAGE_FLAG_PENDING)
 		wrmsrl(HV_MSR_EOM, 0);
 	return true;
+}
+
+/* Cleared before they are handled: a flag that is set again meanwhile brings another interrupt. */
+static void vid_take_flags(unsigned long *flags)
+{
+	unsigned long word;
+	unsigned int i, bit;
+
+	for (i = 0; i < VID_FLAG_LONGS; i++) {
+		if (!READ_ONCE(flags[i]))
+			continue;
+		word = xchg(&flags[i], 0);
+		for_each_set_bit(bit, &word, BITS_PER_LONG)
+			vid_port_event(i * BITS_PER_LONG + bit);
+	}
 }
 
 static void vid_synic_interrupt(void)
@@ -98,35 +117,57 @@ static void vid_synic_interrupt(void)
 
 	if (!page)
 		return;
-	while (left-- && vid_take_message(&page[VID_SINT]))
+	while (left-- && (vid_take_message(&page[VID_SINT], vid_handle_message) |
+			  vid_take_message(&page[VID_PORT_SINT], vid_port_message)))
 		;
+	vid_take_flags(this_cpu_read(vid_flags_page) + VID_PORT_SINT * VID_FLAG_LONGS);
+}
+
+static void vid_synic_mask(unsigned int sint)
+{
+	wrmsrl_safe(HV_MSR_SINT0 + sint, HV_SINT_MASKED | HYPERVISOR_CALLBACK_VECTOR);
 }
 
 static void vid_synic_disable(void)
 {
-	wrmsrl_safe(HV_MSR_SINT0 + VID_SINT, HV_SINT_MASKED | HYPERVISOR_CALLBACK_VECTOR);
+	vid_synic_mask(VID_SINT);
+	vid_synic_mask(VID_PORT_SINT);
 	wrmsrl_safe(HV_MSR_SCONTROL, 0);
 	wrmsrl_safe(HV_MSR_SIMP, 0);
+	wrmsrl_safe(HV_MSR_SIEFP, 0);
+}
+
+/* hv_vmbus would be the other user; two cannot share a page. */
+static int vid_synic_check(unsigned int cpu)
+{
+	u64 simp, siefp;
+	int error = rdmsrl_safe(HV_MSR_SIMP, &simp);
+
+	if (!error)
+		error = rdmsrl_safe(HV_MSR_SIEFP, &siefp);
+	if (!error && (simp | siefp) & HV_MSR_PAGE_ENABLE) {
+		pr_err("vid: CPU %u: the SynIC pages are in use already\n", cpu);
+		return -EBUSY;
+	}
+	return error;
 }
 
 static int vid_synic_online(unsigned int cpu)
 {
 	u64 sint = HYPERVISOR_CALLBACK_VECTOR;
-	u64 simp;
-	int error;
+	int error = vid_synic_check(cpu);
 
-	/* hv_vmbus would be the other user; two cannot share a message page. */
-	error = rdmsrl_safe(HV_MSR_SIMP, &simp);
-	if (!error && simp & HV_MSR_PAGE_ENABLE) {
-		pr_err("vid: CPU %u: the SynIC message page is in use already\n", cpu);
-		return -EBUSY;
-	}
+	if (error)
+		return error;
 	if (vid_arch_sint_auto_eoi())
 		sint |= HV_SINT_AUTO_EOI;
+	error = wrmsrl_safe(HV_MSR_SIMP, virt_to_phys(per_cpu(vid_message_page, cpu)) | HV_MSR_PAGE_ENABLE);
 	if (!error)
-		error = wrmsrl_safe(HV_MSR_SIMP, virt_to_phys(per_cpu(vid_message_page, cpu)) | HV_MSR_PAGE_ENABLE);
+		error = wrmsrl_safe(HV_MSR_SIEFP, virt_to_phys(per_cpu(vid_flags_page, cpu)) | HV_MSR_PAGE_ENABLE);
 	if (!error)
 		error = wrmsrl_safe(HV_MSR_SINT0 + VID_SINT, sint);
+	if (!error)
+		error = wrmsrl_safe(HV_MSR_SINT0 + VID_PORT_SINT, sint);
 	if (!error)
 		error = wrmsrl_safe(HV_MSR_SCONTROL, 1);
 	if (error) {
@@ -136,13 +177,20 @@ static int vid_synic_online(unsigned int cpu)
 	return error;
 }
 
-/* Wake-ups that were on their way to this CPU are made good by waking everybody. */
+/*
+ * Wake-ups that were on their way to this CPU are made good by waking everybody. Ports send to other CPUs as soon as their SINT
+ * is masked here; what waits here until then is taken now.
+ */
 static int vid_synic_offline(unsigned int cpu)
 {
+	const struct hv_message *slot = this_cpu_read(vid_message_page) + VID_PORT_SINT;
 	unsigned long irq_flags;
 
 	local_irq_save(irq_flags);
-	vid_synic_interrupt();
+	vid_synic_mask(VID_PORT_SINT);
+	do
+		vid_synic_interrupt();
+	while (READ_ONCE(slot->type) != HV_MESSAGE_NONE);
 	vid_synic_disable();
 	local_irq_restore(irq_flags);
 	vid_partition_wake_all();
@@ -169,7 +217,9 @@ static void vid_synic_free_pages(void)
 
 	for_each_possible_cpu(cpu) {
 		free_page((unsigned long)per_cpu(vid_message_page, cpu));
+		free_page((unsigned long)per_cpu(vid_flags_page, cpu));
 		per_cpu(vid_message_page, cpu) = NULL;
+		per_cpu(vid_flags_page, cpu) = NULL;
 	}
 }
 
@@ -179,7 +229,8 @@ int vid_synic_init(void)
 
 	for_each_possible_cpu(cpu) {
 		per_cpu(vid_message_page, cpu) = (struct hv_message *)get_zeroed_page(GFP_KERNEL);
-		if (!per_cpu(vid_message_page, cpu)) {
+		per_cpu(vid_flags_page, cpu) = (unsigned long *)get_zeroed_page(GFP_KERNEL);
+		if (!per_cpu(vid_message_page, cpu) || !per_cpu(vid_flags_page, cpu)) {
 			vid_synic_free_pages();
 			return -ENOMEM;
 		}

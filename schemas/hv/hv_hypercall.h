@@ -47,13 +47,18 @@ enum hv_call_code {
 	HVCALL_READ_GPA                  = 0x0053,
 	HVCALL_WRITE_GPA                 = 0x0054,
 	HVCALL_CLEAR_VIRTUAL_INTERRUPT   = 0x0056,
+	HVCALL_DELETE_PORT               = 0x0058,
+	HVCALL_DISCONNECT_PORT           = 0x005b,
 	HVCALL_POST_MESSAGE              = 0x005c,
 	HVCALL_SIGNAL_EVENT              = 0x005d,
 	HVCALL_MAP_STATS_PAGE            = 0x006c,
 	HVCALL_UNMAP_STATS_PAGE          = 0x006d,
+	HVCALL_SET_PORT_PROPERTY         = 0x0070,
 	HVCALL_GET_SYSTEM_PROPERTY       = 0x007b,
 	HVCALL_REGISTER_INTERCEPT_RESULT = 0x0091,
 	HVCALL_ASSERT_VIRTUAL_INTERRUPT  = 0x0094,
+	HVCALL_CREATE_PORT               = 0x0095,
+	HVCALL_CONNECT_PORT              = 0x0096,
 	HVCALL_SIGNAL_EVENT_DIRECT       = 0x00c0,
 	HVCALL_POST_MESSAGE_DIRECT       = 0x00c1,
 	HVCALL_DISPATCH_VP               = 0x00c2,
@@ -291,6 +296,23 @@ struct hv_output_write_gpa {
 	uint32_t pad;
 };
 
+/* 0x58. */
+struct hv_input_delete_port {
+	uint64_t port_partition;
+	uint32_t port_id;
+	uint32_t pad;
+};
+WIRE_SIZE(struct hv_input_delete_port, 16);
+
+/* 0x5b. */
+struct hv_input_disconnect_port {
+	uint64_t connection_partition;
+	uint32_t connection_id;
+	uint32_t flags;
+};
+WIRE_SIZE(struct hv_input_disconnect_port, 16);
+#define HV_DISCONNECT_DOORBELL 0x1u
+
 /* 0x5c. */
 struct hv_input_post_message {
 	uint32_t connection_id;
@@ -319,6 +341,22 @@ WIRE_SIZE(struct hv_input_map_stats_page, 24);
 struct hv_output_map_page {
 	uint64_t gpfn;
 };
+
+/* 0x70. */
+struct hv_input_set_port_property {
+	uint64_t port_partition;
+	uint32_t port_id;
+	uint32_t property;
+	uint64_t value;
+};
+WIRE_SIZE(struct hv_input_set_port_property, 24);
+/*
+ * Undercroft's own property of a message port: 1 keeps its messages at the port instead of handing them to a VP, so that a
+ * receiver that is full can stop one sender without stopping the others on its SINT. When all buffers of the port are in use
+ * the sender gets INSUFFICIENT_BUFFERS. 0 lets the messages go on. Once the call has returned, no further message of the port
+ * appears in a slot.
+ */
+#define UC_PORT_PROPERTY_HOLD 0x80000001u
 
 /* 0x7b. */
 struct hv_input_get_system_property {
@@ -352,6 +390,86 @@ enum hv_interrupt_type {
 	HV_INTERRUPT_SIPI            = 6,
 	HV_INTERRUPT_EXTINT          = 7,
 };
+
+/* 0x95. Port and connection ids have 24 bits. */
+enum hv_port_type {
+	HV_PORT_MESSAGE  = 1,
+	HV_PORT_EVENT    = 2,
+	HV_PORT_MONITOR  = 3,
+	HV_PORT_DOORBELL = 4,
+};
+#define HV_PORT_ID_MAX       0xffffffu
+#define HV_CONNECTION_ID_MAX 0xffffffu
+
+struct hv_port_info {
+	uint32_t type;
+	uint32_t pad;
+	union {
+		struct {
+			uint32_t sint;
+			uint32_t vp_index;	/* or HV_ANY_VP */
+			uint64_t rsvd;
+		} message, doorbell;
+		struct {
+			uint32_t sint;
+			uint32_t vp_index;
+			uint16_t base_flag;
+			uint16_t flag_count;
+			uint32_t rsvd;
+		} event;
+		struct {
+			uint64_t gpa;
+			uint64_t rsvd;
+		} monitor;
+	};
+};
+WIRE_SIZE(struct hv_port_info, 24);
+
+struct hv_input_create_port {
+	uint64_t port_partition;
+	uint32_t port_id;
+	uint8_t port_vtl;
+	uint8_t min_connection_vtl;
+	uint16_t pad;
+	uint64_t connection_partition;	/* the only one that may connect */
+	struct hv_port_info info;
+	struct hv_proximity proximity;
+};
+WIRE_SIZE(struct hv_input_create_port, 56);
+
+/* 0x96. */
+struct hv_connection_info {
+	uint32_t type;
+	uint32_t pad;
+	union {
+		struct {
+			uint64_t rsvd;
+		} message, event;
+		struct {
+			uint64_t gpa;
+		} monitor;
+		struct {
+			uint64_t gpa;
+			uint64_t trigger_value;
+			uint64_t flags;		/* 2:0 access size, 31 any value */
+		} doorbell;
+	};
+};
+WIRE_SIZE(struct hv_connection_info, 32);
+
+struct hv_input_connect_port {
+	uint64_t connection_partition;
+	uint32_t connection_id;
+	uint8_t connection_vtl;
+	uint8_t pad[3];
+	uint64_t port_partition;
+	uint32_t port_id;
+	uint32_t pad2;
+	struct hv_connection_info info;
+	struct hv_proximity proximity;
+};
+WIRE_SIZE(struct hv_input_connect_port, 72);
+WIRE_OFFSET(struct hv_input_connect_port, info, 32);
 
 /* 0xc0. */
 struct hv_input_signal_event_direct {

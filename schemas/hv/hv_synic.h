@@ -10,6 +10,7 @@
 #define HV_MESSAGE_BYTES         256
 #define HV_MESSAGE_PAYLOAD_BYTES 240
 #define HV_EVENT_FLAGS_PER_SINT  2048
+#define HV_PORT_MESSAGES         16	/* that may wait at one message port */
 
 struct hv_message {
 	uint32_t type;			/* 0: slot free; bit 31: made by the hypervisor */

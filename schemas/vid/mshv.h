@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
  * /dev/mshv: the parent's user interface to the hypervisor. Numbers and layouts are those of Linux' own
- * include/uapi/linux/mshv.h, so that a program written for the upstream driver runs on ours.
+ * include/uapi/linux/mshv.h, so that a program written for the upstream driver runs on ours; calls of our own say so.
  * One descriptor per object: /dev/mshv -> partition -> VP. Closing is the destructor.
  */
 #ifndef VID_MSHV_H
@@ -83,6 +83,30 @@ struct mshv_user_irq_table {
 };
 #define MSHV_SET_MSI_ROUTING _IOW(MSHV_IOCTL, 0x05, struct mshv_user_irq_table)
 #define MSHV_MAX_GUEST_IRQS 4096
+
+/*
+ * Partition descriptor, ours: upstream has no numbers from 0x80 on.
+ *
+ * VID_EVENT_PORT: the guest's HvSignalEvent on connection_id (flag 0) signals the eventfd, until the connection is taken away
+ * (then the eventfd is not looked at) or the partition ends.
+ * VID_MESSAGE_PORT: returns a descriptor that reads as whole struct hv_message, one for each HvPostMessage of the guest on one
+ * of the connections. While nobody reads, some tens of messages are kept; then the guest is told INSUFFICIENT_BUFFERS.
+ * Closing it takes the connections away.
+ */
+#define VID_EVENT_PORT_BIT_DEASSIGN 0
+struct vid_event_port {
+	uint32_t connection_id;
+	int32_t eventfd;
+	uint32_t flags;
+};
+#define VID_EVENT_PORT _IOW(MSHV_IOCTL, 0x80, struct vid_event_port)
+
+#define VID_MESSAGE_PORT_CONNECTIONS 4
+struct vid_message_port {
+	uint32_t connection_ids[VID_MESSAGE_PORT_CONNECTIONS];
+	uint32_t count;
+};
+#define VID_MESSAGE_PORT _IOW(MSHV_IOCTL, 0x81, struct vid_message_port)
 
 /* Device (on the own partition), partition and VP descriptors */
 struct mshv_root_hvcall {

@@ -34,9 +34,10 @@ static void sizes_are_those_of_the_specification(void **state)
 		{ 0x48, 8, 8, 0, 0, true }, { 0x49, 16, 0, 0, 8, true }, { 0x4a, 16, 0, 16, 0, false }, { 0x4b, 24, 8, 0, 0, true },
 		{ 0x4c, 24, 0, 0, 0, true }, { 0x4d, 24, 0, 0, 0, false }, { 0x4e, 40, 0, 0, 0, false }, { 0x4f, 16, 0, 0, 0, false },
 		{ 0x50, 16, 4, 0, 16, true }, { 0x51, 16, 32, 0, 0, true }, { 0x52, 32, 0, 16, 0, false }, { 0x53, 32, 0, 24, 0, false },
-		{ 0x54, 48, 0, 8, 0, false }, { 0x56, 8, 0, 0, 0, false }, { 0x5c, 256, 0, 0, 0, false }, { 0x5d, 8, 0, 0, 0, false },
-		{ 0x6c, 24, 0, 8, 0, false }, { 0x6d, 24, 0, 0, 0, false }, { 0x7b, 24, 0, 8, 0, false }, { 0x94, 32, 0, 0, 0, false },
-		{ 0xc0, 16, 0, 8, 0, false }, { 0xc1, 280, 0, 0, 0, false }, { 0xc2, 32, 0, 8, 0, false }, { 0xe1, 16, 0, 8, 0, false },
+		{ 0x54, 48, 0, 8, 0, false }, { 0x56, 8, 0, 0, 0, false }, { 0x58, 16, 0, 0, 0, false }, { 0x5b, 16, 0, 0, 0, false },
+		{ 0x5c, 256, 0, 0, 0, false }, { 0x5d, 8, 0, 0, 0, false }, { 0x6c, 24, 0, 8, 0, false }, { 0x6d, 24, 0, 0, 0, false },
+		{ 0x70, 24, 0, 0, 0, false }, { 0x7b, 24, 0, 8, 0, false }, { 0x94, 32, 0, 0, 0, false }, { 0x95, 56, 0, 0, 0, false },
+		{ 0x96, 72, 0, 0, 0, false }, { 0xc0, 16, 0, 8, 0, false }, { 0xc1, 280, 0, 0, 0, false }, { 0xc2, 32, 0, 8, 0, false }, { 0xe1, 16, 0, 8, 0, false },
 		{ 0xe2, 16, 0, 0, 0, false }, { 0xe3, 40, 0, 0, 0, false }, { 0xe4, 40, 0, 0, 0, false },
 	};
 
@@ -99,7 +100,8 @@ static bool names_a_child(uint16_t code)
 
 static bool allows_self(uint16_t code)
 {
-	return code == 0x44 || (code >= 0x48 && code <= 0x4a) || code == 0x50;
+	return code == 0x44 || (code >= 0x48 && code <= 0x4a) || code == 0x50 || code == 0x58 || code == 0x5b || code == 0x70 ||
+	       code == 0x95 || code == 0x96;
 }
 
 static void other_ids_are_refused(void **state)

@@ -273,6 +273,24 @@ static void hypercall_page_follows_its_msr(void **state)
 	assert_int_equal(gpa_write(p, GPA(0x3000), got, 1), GPA_DONE);
 }
 
+/* A guest cannot deposit: the page must come, wherever it is wanted, when its pool has nothing else left. */
+static void hypercall_page_needs_no_deposit(void **state)
+{
+	uint64_t id = caller_child(20), gpfn[64];
+	struct partition *p = caller_partition_of(id);
+	uint8_t got[1];
+
+	(void)state;
+	while (caller_withdraw(id, 1, gpfn, NULL) == HV_STATUS_SUCCESS)
+		;
+	assert_int_equal(page_pool_alloc(&p->pool).v, 0);
+	partition_guest_os_id_write(p, 1);
+	assert_true(partition_hypercall_msr_write(p, 0x40002001));
+	assert_int_equal(gpa_read(p, GPA(0x40002000), got, 1), GPA_DONE);
+	assert_int_equal(got[0], 0xf3);
+	caller_destroy(id);
+}
+
 /* --- Intercepts ----------------------------------------------------------------------------------------------------- */
 
 static enum hv_status install(uint64_t id, uint32_t type, uint64_t parameter, uint32_t mask)
@@ -289,7 +307,7 @@ static void intercepts_are_kept_by_direction(void **state)
 
 	(void)state;
 	assert_status(caller_create(HV_PARTITION_FLAG_LAPIC, &id), SUCCESS);
-	caller_give(id, 4);
+	caller_give(id, 7);	/* 4, and the three that wait for the hypercall page */
 	assert_status(caller_partition(HVCALL_INITIALIZE_PARTITION, id), SUCCESS);
 	p = caller_partition_of(id);
 	assert_status(install(id, HV_INTERCEPT_IO_PORT, 0x3f8, 1), SUCCESS);
@@ -397,6 +415,7 @@ int main(void)
 		TEST(facts_of_the_machine),
 		TEST(the_scheduler_is_the_roots),
 		TEST(hypercall_page_follows_its_msr),
+		TEST(hypercall_page_needs_no_deposit),
 		TEST(intercepts_are_kept_by_direction),
 		TEST(statistics_pages_tell_the_truth),
 	};
