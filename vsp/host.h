@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A provider's whole world: guest memory, messages and events into the guest, doorbells out of it, timers, descriptors,
+ * clocks. A worker implements it over the hypervisor, a test over plain memory. All calls come from, and all callbacks go
+ * to, one thread: the one that drives the VMBus server.
+ */
+#ifndef VSP_HOST_H
+#define VSP_HOST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef void (*vsp_callback)(void *context);
+
+/* One shot; may be armed again, also from its own callback. The owner keeps it in place while it is armed. */
+struct vsp_timer {
+	vsp_callback expired;
+	void *context;
+	/* The host's own; host_data is NULL while the timer is not armed. */
+	void *host_data;
+	struct vsp_timer *host_next;
+	uint64_t host_deadline_ns;
+};
+
+/* A descriptor to wait for (readable). The owner keeps it in place while it is watched. */
+struct vsp_watch {
+	int fd;
+	vsp_callback ready;
+	void *context;
+	void *host_data;
+};
+
+struct vsp_host_ops {
+	/* Host address of guest RAM [gpa, gpa + bytes), or NULL when not all of it is RAM without a gap. Valid for the
+	 * partition's life. What the guest may write there is copied once, checked, then used. */
+	void *(*memory)(void *host, uint64_t gpa, uint64_t bytes);
+
+	/* One VMBus message (type 1) of at most 240 bytes into a VP's SINT queue. 0; -EAGAIN queue full: try again later;
+	 * -ENOENT no such VP; -EIO SynIC or message page off. */
+	int (*post_message)(void *host, uint32_t vp, uint8_t sint, const void *payload, size_t bytes);
+	/* Sets an event flag of a VP's SINT. 0; -ENOENT; -EIO. */
+	int (*signal_event)(void *host, uint32_t vp, uint8_t sint, uint16_t flag);
+
+	/* From now on the guest's HvSignalEvent on this connection calls rang (several signals may become one call).
+	 * 0; -EEXIST id in use; -ENOMEM; -EIO. */
+	int (*doorbell_open)(void *host, uint32_t connection_id, vsp_callback rang, void *context);
+	void (*doorbell_close)(void *host, uint32_t connection_id);
+
+	void (*timer_arm)(void *host, struct vsp_timer *timer, uint64_t after_ns);
+	void (*timer_cancel)(void *host, struct vsp_timer *timer);	/* no callback afterwards; of an idle one: nothing */
+
+	int (*watch_add)(void *host, struct vsp_watch *watch);		/* 0, -errno */
+	void (*watch_remove)(void *host, struct vsp_watch *watch);
+
+	uint64_t (*reference_time)(void *host);	/* 100 ns since the partition was made, as the guest reads it */
+	uint64_t (*wall_time)(void *host);	/* 100 ns since 1601-01-01 UTC */
+	void (*log)(void *host, const char *text);
+};
+
+struct vsp_host {
+	const struct vsp_host_ops *ops;
+	void *context;
+};
+
+#endif
