@@ -55,6 +55,16 @@ struct backend_ops {
 	/* From now on a write to the eventfd asserts the GSI's interrupt. Undone by partition_destroy. */
 	int (*irqfd)(struct backend *b, int eventfd, uint32_t gsi, struct failure *why);
 
+	/* VMBus. The guest's HvPostMessage on one of the connections arrives at the descriptor that this returns: each read gives
+	 * one struct hv_message. Closing it takes the connections away. */
+	int (*message_port)(struct backend *b, const uint32_t *connection_ids, unsigned count, struct failure *why);
+	/* The guest's HvSignalEvent on the connection signals the eventfd. -EEXIST: the id is in use. */
+	int (*event_port)(struct backend *b, uint32_t connection_id, int eventfd, struct failure *why);
+	void (*event_port_remove)(struct backend *b, uint32_t connection_id, int eventfd);
+	/* Into a VP's SynIC. -EAGAIN: the queue is full; -ENOENT: no such VP; -EIO: its SynIC or a page of it is off. */
+	int (*post_message)(struct backend *b, uint32_t vp, uint8_t sint, const struct hv_message *message);
+	int (*signal_event)(struct backend *b, uint32_t vp, uint8_t sint, uint16_t flag);
+
 	/* Runs until an intercept: 0 and a message, which may be of type HV_MESSAGE_NONE. -EINTR when signalled. */
 	int (*run)(struct backend *b, uint32_t vp, struct hv_message *out_message, struct failure *why);
 };

@@ -150,6 +150,45 @@ static int irqfd(struct backend *b, int eventfd, uint32_t gsi, struct failure *w
 	return r ? failure_set(why, r, "interrupt %u: cannot be bound to an eventfd: %s", gsi, strerror(-r)) : 0;
 }
 
+static int message_port(struct backend *b, const uint32_t *connection_ids, unsigned count, struct failure *why)
+{
+	int fd = vid_message_port_create(vid_of(b)->partition_fd, connection_ids, count);
+
+	if (fd < 0)
+		return failure_set(why, fd, "vmbus: the driver makes no message port: %s", strerror(-fd));
+	return fd;
+}
+
+static int event_port(struct backend *b, uint32_t connection_id, int eventfd, struct failure *why)
+{
+	int r = vid_event_port_assign(vid_of(b)->partition_fd, eventfd, connection_id);
+
+	if (r)
+		return failure_set(why, r, "vmbus: connection %#x cannot be bound to an eventfd: %s", connection_id, strerror(-r));
+	return 0;
+}
+
+static void event_port_remove(struct backend *b, uint32_t connection_id, int eventfd)
+{
+	if (vid_event_port_deassign(vid_of(b)->partition_fd, connection_id))
+		log_line("vmbus: connection %#x was not there", connection_id);
+}
+
+static int post_message(struct backend *b, uint32_t vp, uint8_t sint, const struct hv_message *message)
+{
+	uint16_t status = HV_STATUS_SUCCESS;
+	int r = vid_message_post(vid_of(b)->partition_fd, vp, sint, message, &status);
+
+	if (r == 0)
+		return 0;
+	return status == HV_STATUS_INSUFFICIENT_BUFFERS ? -EAGAIN : status == HV_STATUS_INVALID_VP_INDEX ? -ENOENT : -EIO;
+}
+
+static int signal_event(struct backend *b, uint32_t vp, uint8_t sint, uint16_t flag)
+{
+	return vid_event_signal(vid_of(b)->partition_fd, vp, sint, flag, NULL) ? -EIO : 0;
+}
+
 static int run(struct backend *b, uint32_t vp, struct hv_message *out_message, struct failure *why)
 {
 	int r = vid_vp_run(vid_of(b)->vp_fd[vp], out_message);
@@ -173,6 +212,11 @@ static const struct backend_ops vid_ops = {
 	.translate = translate,
 	.set_routes = set_routes,
 	.irqfd = irqfd,
+	.message_port = message_port,
+	.event_port = event_port,
+	.event_port_remove = event_port_remove,
+	.post_message = post_message,
+	.signal_event = signal_event,
 	.run = run,
 };
 

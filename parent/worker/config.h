@@ -16,6 +16,27 @@
 #define CONFIG_MEMORY_MIB_MAX     (1u << 20)	/* 1 TiB */
 #define CONFIG_DOCUMENT_BYTES_MAX (256u << 10)
 
+#define CONFIG_SCSI_MAX           4u
+#define CONFIG_LUN_MAX            64u
+
+struct config_lun {
+	unsigned lun;
+	bool is_dvd, read_only, direct;
+	int fd;					/* -1: a DVD drive without a medium */
+	char id[CONFIG_GUID_BYTES];
+};
+
+struct config_scsi {
+	char instance[CONFIG_GUID_BYTES];
+	unsigned lun_count;
+	struct config_lun *luns;		/* owned */
+};
+
+/* VMBus devices that a child has once or not at all. */
+enum config_single {
+	CONFIG_HEARTBEAT, CONFIG_SHUTDOWN, CONFIG_TIMESYNC, CONFIG_KVP, CONFIG_KEYBOARD, CONFIG_SINGLE_COUNT
+};
+
 struct config {
 	char id[CONFIG_GUID_BYTES];
 	char name[CONFIG_NAME_MAX + 1];
@@ -23,6 +44,9 @@ struct config {
 	uint64_t memory_mib;			/* a multiple of 2 */
 	char *command_line;			/* owned */
 	bool has_com1;
+	unsigned scsi_count;
+	struct config_scsi scsi[CONFIG_SCSI_MAX];
+	char single[CONFIG_SINGLE_COUNT][CONFIG_GUID_BYTES];	/* instance; empty: the child has none */
 };
 
 /* -EINVAL with the member's path in `why` ("memory.startup_mib: ..."), -ENOMEM. */
@@ -30,6 +54,9 @@ int config_parse(const char *text, size_t bytes, struct config *out, struct fail
 /* Reads the descriptor to its end and parses that. */
 int config_read(int fd, struct config *out, struct failure *why) MUST_CHECK;
 void config_fini(struct config *config);
+
+/* Something that needs VMBus. */
+bool config_has_vmbus(const struct config *config);
 
 /* xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx, hexadecimal */
 bool config_is_guid(const char *text);

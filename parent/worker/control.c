@@ -179,6 +179,7 @@ static struct json_object *method_stats(struct control *c, struct json_object *p
 
 	if (machine->built) {
 		devices_counters(&machine->devices, add_counter, &sink);
+		vmbus_counters(machine->vmbus, add_counter, &sink);
 		for (unsigned i = 0; i < machine->vps.count; i++)
 			(void)json_object_array_add(vps, vp_counters(&machine->vps.threads[i]));
 	}
@@ -309,7 +310,7 @@ static void on_connect(void *context, uint32_t events)
 	send_state(c);
 }
 
-int control_init(struct control *c, struct loop *loop, int listen_fd, struct worker *worker, struct failure *why)
+int control_listen(struct control *c, struct loop *loop, int listen_fd, struct worker *worker, struct failure *why)
 {
 	memset(c, 0, sizeof *c);
 	c->loop = loop;
@@ -328,7 +329,7 @@ int control_init(struct control *c, struct loop *loop, int listen_fd, struct wor
 	return 0;
 }
 
-void control_fini(struct control *c)
+void control_end(struct control *c)
 {
 	c->worker->on_change = NULL;
 	drop_client(c);

@@ -18,7 +18,7 @@ struct control {
 };
 
 /* listen_fd stays the caller's. Becomes the worker's on_change. */
-int control_init(struct control *c, struct loop *loop, int listen_fd, struct worker *worker, struct failure *why) MUST_CHECK;
-void control_fini(struct control *c);
+int control_listen(struct control *c, struct loop *loop, int listen_fd, struct worker *worker, struct failure *why) MUST_CHECK;
+void control_end(struct control *c);
 
 #endif

@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#define EVENTS_MAX 16
 
 int loop_init(struct loop *loop, struct failure *why)
 {
@@ -46,32 +47,25 @@ void loop_modify(struct loop *loop, struct loop_source *source, uint32_t events)
 void loop_remove(struct loop *loop, struct loop_source *source)
 {
 	(void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
-	/* At most LOOP_EVENTS_MAX events are in hand, so at most that many sources matter. */
-	loop->removed[loop->removed_count++ % LOOP_EVENTS_MAX] = source;
-}
-
-static bool was_removed(const struct loop *loop, const struct loop_source *source)
-{
-	unsigned count = loop->removed_count < LOOP_EVENTS_MAX ? loop->removed_count : LOOP_EVENTS_MAX;
-
-	for (unsigned i = 0; i < count; i++)
-		if (loop->removed[i] == source)
-			return true;
-	return false;
+	for (int i = 0; i < loop->in_hand_count; i++)
+		if (loop->in_hand[i].data.ptr == source)
+			loop->in_hand[i].data.ptr = NULL;
 }
 
 bool loop_step(struct loop *loop, int timeout_ms)
 {
-	struct epoll_event events[LOOP_EVENTS_MAX];
-	int count = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS_MAX, timeout_ms);
+	struct epoll_event events[EVENTS_MAX];
+	int count = epoll_wait(loop->epoll_fd, events, EVENTS_MAX, timeout_ms);
 
-	loop->removed_count = 0;
+	loop->in_hand = events;
+	loop->in_hand_count = count;
 	for (int i = 0; i < count && !loop->stopping; i++) {
 		struct loop_source *source = events[i].data.ptr;
 
-		if (!was_removed(loop, source))
+		if (source)
 			source->callback(source->context, events[i].events);
 	}
+	loop->in_hand_count = 0;
 	return !loop->stopping;
 }
 

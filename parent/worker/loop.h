@@ -10,9 +10,8 @@
 
 #include "worker/failure.h"
 
-#define LOOP_EVENTS_MAX 16
-
 /* events: EPOLLIN, EPOLLOUT, EPOLLHUP, ... as epoll reports them */
+struct epoll_event;
 typedef void (*loop_callback)(void *context, uint32_t events);
 
 struct loop_source {
@@ -24,8 +23,8 @@ struct loop_source {
 struct loop {
 	int epoll_fd;
 	bool stopping;
-	struct loop_source *removed[LOOP_EVENTS_MAX];	/* sources taken out while events for them may be in hand */
-	unsigned removed_count;
+	struct epoll_event *in_hand;		/* events fetched and not yet given out */
+	int in_hand_count;
 };
 
 int loop_init(struct loop *loop, struct failure *why) MUST_CHECK;

@@ -174,7 +174,12 @@ static int furnish(struct machine *m, const struct boot_entry *entry, struct fai
 	r = devices_init(&m->devices, m->backend, m->config->has_com1 ? m->console : NULL, why);
 	if (r)
 		return r;
-	r = start_threads(m, why);
+	r = vmbus_start(&m->vmbus, m->config, m->backend, &m->mem, why);
+	if (r == 0) {
+		r = start_threads(m, why);
+		if (r)
+			vmbus_stop(m->vmbus);
+	}
 	if (r)
 		devices_fini(&m->devices);
 	return r;
@@ -211,6 +216,7 @@ void machine_destroy(struct machine *m)
 		return;
 	m->built = false;
 	vp_group_stop(&m->vps);
+	vmbus_stop(m->vmbus);
 	m->backend->ops->partition_destroy(m->backend);
 	devices_fini(&m->devices);
 	guest_mem_fini(&m->mem);
@@ -226,9 +232,12 @@ int machine_pause(struct machine *m, struct failure *why)
 	int r;
 
 	vp_group_pause(&m->vps);
+	vmbus_pause(m->vmbus);
 	r = m->backend->ops->partition_set_property(m->backend, HV_PROPERTY_TIME_FREEZE, 1, why);
-	if (r)
+	if (r) {
+		vmbus_resume(m->vmbus);
 		vp_group_run(&m->vps);
+	}
 	return r;
 }
 
@@ -236,8 +245,10 @@ int machine_resume(struct machine *m, struct failure *why)
 {
 	int r = m->backend->ops->partition_set_property(m->backend, HV_PROPERTY_TIME_FREEZE, 0, why);
 
-	if (r == 0)
+	if (r == 0) {
+		vmbus_resume(m->vmbus);
 		vp_group_run(&m->vps);
+	}
 	return r;
 }
 

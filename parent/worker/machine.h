@@ -9,6 +9,7 @@
 
 #include "worker/config.h"
 #include "worker/console.h"
+#include "worker/vmbus.h"
 #include "worker/vp_thread.h"
 
 struct machine_files {
@@ -28,6 +29,7 @@ struct machine {
 	bool built;
 	struct guest_mem mem;
 	struct devices devices;
+	struct vmbus *vmbus;			/* NULL: the child has none */
 	struct vp_group vps;
 
 	struct loop_source event;		/* eventfd */

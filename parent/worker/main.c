@@ -139,11 +139,11 @@ static int serve(const struct arguments *arguments, const struct config *config,
 	backend_vid_init(&process.backend, arguments->fd[FD_MSHV]);
 	r = worker_init(&process.worker, config, &files, &process.backend.base, &process.console, &process.loop, why);
 	if (r == 0)
-		r = control_init(&process.control, &process.loop, arguments->fd[FD_CONTROL], &process.worker, why);
+		r = control_listen(&process.control, &process.loop, arguments->fd[FD_CONTROL], &process.worker, why);
 	if (r)
 		return r;
 	loop_run(&process.loop);
-	control_fini(&process.control);
+	control_end(&process.control);
 	worker_fini(&process.worker);
 	console_fini(&process.console);
 	loop_fini(&process.loop);

@@ -14,7 +14,7 @@
 
 #include "vid/mshv.h"
 
-#define FILES_MAX 512u
+#define FILES_MAX 4096u		/* disks, and an eventfd for each open VMBus channel */
 
 /* Allowed whatever the arguments: memory, threads, time, the descriptors that are open, and sockets that are accepted. */
 static const int allowed[] = {
@@ -22,6 +22,7 @@ static const int allowed[] = {
 	SCMP_SYS(newfstatat), SCMP_SYS(fcntl), SCMP_SYS(lseek),
 	SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(eventfd2),
 	SCMP_SYS(timerfd_create), SCMP_SYS(timerfd_settime),
+	SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_enter), SCMP_SYS(io_uring_register), SCMP_SYS(statx), SCMP_SYS(fallocate),
 	SCMP_SYS(accept4), SCMP_SYS(recvfrom), SCMP_SYS(sendto),
 	SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(brk),
 	SCMP_SYS(futex), SCMP_SYS(set_robust_list), SCMP_SYS(rseq), SCMP_SYS(sched_yield), SCMP_SYS(sched_getaffinity),
@@ -36,7 +37,7 @@ static const int allowed[] = {
 
 static const unsigned long driver_commands[] = {
 	MSHV_CREATE_PARTITION, MSHV_INITIALIZE_PARTITION, MSHV_CREATE_VP, MSHV_SET_GUEST_MEMORY, MSHV_IRQFD,
-	MSHV_SET_MSI_ROUTING, MSHV_ROOT_HVCALL, MSHV_RUN_VP,
+	MSHV_SET_MSI_ROUTING, MSHV_ROOT_HVCALL, MSHV_RUN_VP, VID_EVENT_PORT, VID_MESSAGE_PORT,
 };
 
 /* Memory may not be executable. */

@@ -47,7 +47,18 @@
  *    "processors": {"count": 1..64},
  *    "memory": {"startup_mib": N},
  *    "boot": {"kind": "linux", "command_line": TEXT},
- *    "devices": [{"type": "com", "port": 1}]}
+ *    "devices": [DEVICE, ...]}
+ *
+ *   DEVICE, any number unless said otherwise:
+ *   {"type": "com", "port": 1}                                      at most one
+ *   {"type": "scsi", "instance": GUID, "luns": [LUN, ...]}          synthetic SCSI controller; at most 4, 64 LUNs each
+ *     LUN {"lun": 0..63, "kind": "disk"|"dvd", "fd": N, "format": "raw", "id": GUID, "read_only": BOOL, "direct": BOOL}
+ *         "fd" is an inherited descriptor of the opened file or block device, -1 for a DVD drive without a medium.
+ *         "id" names the disk to the guest (VPD page 0x83) and stays with it. "read_only" and "direct" (by-pass the
+ *         parent's page cache) are false when left out. "luns" may be empty.
+ *   {"type": "heartbeat"|"shutdown"|"timesync"|"kvp", "instance": GUID}   integration components; at most one of each
+ *   {"type": "keyboard", "instance": GUID}                          at most one
+ *   VMBus is there whenever a device is on it. Instance GUIDs are stable: guests name their devices by them.
  *   Unknown members and unknown versions are refused with the member's name.
  */
 #ifndef WORKER_WORKER_MSG_H

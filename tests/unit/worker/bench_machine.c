@@ -53,7 +53,7 @@ int bench_machine_init(struct bench_machine *b, unsigned vp_count)
 	if (loop_init(&b->loop, &why) ||
 	    console_init(&b->console, &b->loop, b->console_listener, worker_console_input, &b->worker, &why) ||
 	    worker_init(&b->worker, &b->config, &files, &b->backend.base, &b->console, &b->loop, &why) ||
-	    control_init(&b->control, &b->loop, b->control_listener, &b->worker, &why)) {
+	    control_listen(&b->control, &b->loop, b->control_listener, &b->worker, &why)) {
 		(void)fprintf(stderr, "bench_machine: %s\n", why.text);
 		return -1;
 	}
@@ -62,7 +62,7 @@ int bench_machine_init(struct bench_machine *b, unsigned vp_count)
 
 void bench_machine_fini(struct bench_machine *b)
 {
-	control_fini(&b->control);
+	control_end(&b->control);
 	worker_fini(&b->worker);
 	console_fini(&b->console);
 	loop_fini(&b->loop);

@@ -13,7 +13,12 @@
 #define REST \
 	"\"name\": \"web 1\", \"processors\": {\"count\": 2}, \"memory\": {\"startup_mib\": 512}, " \
 	"\"boot\": {\"kind\": \"linux\", \"command_line\": \"console=ttyS0 x=\\u00e4\"}, " \
-	"\"devices\": [{\"type\": \"com\", \"port\": 1}]"
+	"\"devices\": [" SCSI ", " HEARTBEAT ", {\"type\": \"com\", \"port\": 1}]"
+#define CONTROLLER "11111111-2222-3333-4444-555555555555"
+#define DISK "{\"lun\": 3, \"kind\": \"disk\", \"fd\": 9, \"format\": \"raw\", \"id\": \"" CONTROLLER "\", \"read_only\": true}"
+#define DVD "{\"lun\": 5, \"kind\": \"dvd\", \"fd\": -1, \"format\": \"raw\", \"id\": \"" CONTROLLER "\"}"
+#define SCSI "{\"type\": \"scsi\", \"instance\": \"" CONTROLLER "\", \"luns\": [" DISK ", " DVD "]}"
+#define HEARTBEAT "{\"type\": \"heartbeat\", \"instance\": \"" CONTROLLER "\"}"
 #define GOOD "{\"version\": 1, " ID ", " REST "}"
 
 static void a_good_document_is_taken_whole(void **state)
@@ -29,6 +34,19 @@ static void a_good_document_is_taken_whole(void **state)
 	assert_int_equal(config.memory_mib, 512);
 	assert_string_equal(config.command_line, "console=ttyS0 x=\xc3\xa4");
 	assert_true(config.has_com1);
+	assert_true(config_has_vmbus(&config));
+	assert_int_equal(config.scsi_count, 1);
+	assert_string_equal(config.scsi[0].instance, CONTROLLER);
+	assert_int_equal(config.scsi[0].lun_count, 2);
+	assert_int_equal(config.scsi[0].luns[0].lun, 3);
+	assert_int_equal(config.scsi[0].luns[0].fd, 9);
+	assert_true(config.scsi[0].luns[0].read_only);
+	assert_false(config.scsi[0].luns[0].direct);
+	assert_false(config.scsi[0].luns[0].is_dvd);
+	assert_true(config.scsi[0].luns[1].is_dvd);
+	assert_int_equal(config.scsi[0].luns[1].fd, -1);
+	assert_string_equal(config.single[CONFIG_HEARTBEAT], CONTROLLER);
+	assert_string_equal(config.single[CONFIG_KVP], "");
 	config_fini(&config);
 }
 
@@ -68,8 +86,26 @@ static const struct {
 	{ "\"port\": 1", "\"port\": 3", "devices[].port: 3 is not in 1..1" },
 	{ "\"port\": 1}", "\"port\": 1}, {\"type\": \"com\", \"port\": 1}", "COM1 is there twice" },
 	{ "\"port\": 1}", "\"port\": 1, \"irq\": 4}", "devices[].irq: unknown member" },
-	{ "\"port\": 1}", "\"port\": 1}, 5", "devices[1]: must be an object" },
-	{ "\"devices\": [{\"type\": \"com\", \"port\": 1}]", "\"devices\": {}", "devices: must be an array" },
+	{ "\"port\": 1}", "\"port\": 1}, 5", "devices[3]: must be an object" },
+	{ "\"devices\": [", "\"devices\": 1, \"y\": [", "y: unknown member" },
+	{ "{\"type\": \"scsi\", ", "{", "devices[].type: must be a text" },
+	{ "\"type\": \"scsi\"", "\"type\": 3", "devices[].type: must be a text" },
+	{ "\"instance\": \"1111", "\"instance\": \"x111", "devices[].instance: \"x111" },
+	{ "\"luns\"", "\"units\"", "devices[].units: unknown member" },
+	{ "\"lun\": 3", "\"lun\": 64", "devices[].luns[].lun: 64 is not in 0..63" },
+	{ "\"lun\": 3", "\"lun\": 5", "devices[].luns[].lun: 5 is there twice" },
+	{ "\"disk\"", "\"tape\"", "devices[].luns[].kind: \"tape\" is unknown" },
+	{ "\"dvd\"", "\"disk\"", "devices[].luns[].fd: a disk needs one" },
+	{ "\"fd\": 9", "\"fd\": -2", "devices[].luns[].fd: -2" },
+	{ "\"fd\": 9, ", "", "devices[].luns[].fd: missing" },
+	{ "\"raw\"", "\"qcow\"", "devices[].luns[].format: \"qcow\" is unknown" },
+	{ "\"id\": \"1111", "\"id\": \"", "devices[].luns[].id: " },
+	{ "true", "1", "devices[].luns[].read_only: must be true or false" },
+	{ "\"luns\": [", "\"luns\": [7, ", "devices[].luns[0]: must be an object" },
+	{ HEARTBEAT, HEARTBEAT ", " HEARTBEAT, "devices: \"heartbeat\" is there twice" },
+	{ HEARTBEAT, "{\"type\": \"heartbeat\"}", "devices[].instance: must be a text" },
+	{ HEARTBEAT, "{\"type\": \"heartbeat\", \"port\": 1}", "devices[].port: unknown member" },
+	{ SCSI, SCSI ", " SCSI ", " SCSI ", " SCSI ", " SCSI, "devices: more than 4 SCSI controllers" },
 	{ "\"devices\"", "\"device\"", "device: unknown member" },
 	{ "\"port\": 1}]}", "\"port\": 1}]} x", "no JSON: unexpected" },
 	{ "\"port\": 1}]}", "\"port\": 1}]", "no JSON" },
@@ -86,7 +122,7 @@ static void each_fault_is_named(void **state)
 		const char *place = strstr(GOOD, faults[i].from);
 		struct failure why = { "" };
 		struct config config;
-		char text[2048];
+		char text[8192];
 		int r;
 
 		assert_non_null(place);

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The worker as the host of virtualization service providers (vsp/host.h): guest RAM, the driver's messages and events,
+ * timers and descriptors on one event loop. Everything happens on the thread that runs that loop.
+ */
+#ifndef WORKER_VSP_HOST_H
+#define WORKER_VSP_HOST_H
+
+#include "host.h"
+#include "worker/backend.h"
+#include "worker/guest_mem.h"
+#include "worker/loop.h"
+
+struct doorbell;
+struct watched;
+
+struct vsp_world {
+	struct vsp_host host;			/* what the providers get */
+	struct backend *backend;
+	const struct guest_mem *mem;
+	struct loop *loop;
+	struct loop_source timer;		/* timerfd, set to the earliest of `armed` */
+	struct vsp_timer *armed;		/* earliest first */
+	struct doorbell *doorbells;
+	struct watched *watched;
+};
+
+int vsp_world_init(struct vsp_world *w, struct backend *backend, const struct guest_mem *mem, struct loop *loop,
+		   struct failure *why) MUST_CHECK;
+/* Closes what the providers left open. */
+void vsp_world_fini(struct vsp_world *w);
+
+#endif
