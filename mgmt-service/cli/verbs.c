@@ -13,6 +13,10 @@
 #define STRING(name)        { name, NULL, PARAMETER_STRING, PARAMETER_NAMED, PARAMETER_OPTIONAL }
 #define BYTES(name)         { name, NULL, PARAMETER_BYTES, PARAMETER_NAMED, PARAMETER_OPTIONAL }
 #define NUMBER(name)        { name, NULL, PARAMETER_NUMBER, PARAMETER_NAMED, PARAMETER_OPTIONAL }
+/* Positions count from 1; NEEDED is mandatory. */
+#define NUMBER_AT(name, position) { name, NULL, PARAMETER_NUMBER, position, PARAMETER_OPTIONAL }
+#define NUMBER_NEEDED(name, position) { name, NULL, PARAMETER_NUMBER, position, PARAMETER_MANDATORY }
+#define STRING_AT(name, position) { name, NULL, PARAMETER_STRING, position, PARAMETER_OPTIONAL }
 #define END                 { NULL, NULL, PARAMETER_SWITCH, 0, false }
 
 static const struct parameter get_vm[] = {
@@ -21,7 +25,8 @@ static const struct parameter get_vm[] = {
 static const struct parameter new_vm[] = {
 	{ "Name", "VMName", PARAMETER_STRING, 1, PARAMETER_OPTIONAL },
 	{ "MemoryStartupBytes", NULL, PARAMETER_BYTES, 2, PARAMETER_OPTIONAL },
-	NUMBER("ProcessorCount"), STRING("KernelPath"), STRING("InitialRamdiskPath"), STRING("CommandLine"), END };
+	NUMBER("ProcessorCount"), STRING("KernelPath"), STRING("InitialRamdiskPath"), STRING("CommandLine"),
+	STRING("VHDPath"), END };
 static const struct parameter set_vm[] = {
 	VM_NAME(1), STRING("NewVMName"), STRING("Notes"), NUMBER("ProcessorCount"), BYTES("MemoryStartupBytes"),
 	STRING("KernelPath"), STRING("InitialRamdiskPath"), STRING("CommandLine"), SWITCH("Passthru"), END };
@@ -35,6 +40,30 @@ static const struct parameter connect_vm[] = { { "VMName", "Name", PARAMETER_STR
 static const struct parameter of_vm[] = { OF_VM(1), END };
 static const struct parameter set_processor[] = { OF_VM(1), NUMBER("Count"), SWITCH("Passthru"), END };
 static const struct parameter set_memory[] = { OF_VM(1), BYTES("StartupBytes"), SWITCH("Passthru"), END };
+static const struct parameter get_scsi[] = { OF_VM(1), NUMBER_AT("ControllerNumber", 2), END };
+static const struct parameter add_scsi[] = { OF_VM(1), SWITCH("Passthru"), END };
+static const struct parameter remove_scsi[] = { OF_VM(1), NUMBER_NEEDED("ControllerNumber", 2), END };
+static const struct parameter get_disk[] = {
+	OF_VM(1), STRING("ControllerType"), NUMBER("ControllerNumber"), NUMBER("ControllerLocation"), END };
+static const struct parameter add_disk[] = {
+	OF_VM(1), STRING_AT("ControllerType", 2), NUMBER_AT("ControllerNumber", 3), NUMBER_AT("ControllerLocation", 4),
+	STRING_AT("Path", 5), SWITCH("ReadOnly"), SWITCH("Passthru"), END };
+static const struct parameter remove_disk[] = {
+	OF_VM(1), { "ControllerType", NULL, PARAMETER_STRING, 2, PARAMETER_MANDATORY },
+	NUMBER_NEEDED("ControllerNumber", 3), NUMBER_NEEDED("ControllerLocation", 4), END };
+static const struct parameter get_dvd[] = {
+	OF_VM(1), NUMBER("ControllerNumber"), NUMBER("ControllerLocation"), END };
+static const struct parameter add_dvd[] = {
+	OF_VM(1), NUMBER_AT("ControllerNumber", 2), NUMBER_AT("ControllerLocation", 3), STRING_AT("Path", 4),
+	SWITCH("Passthru"), END };
+static const struct parameter remove_dvd[] = {
+	OF_VM(1), NUMBER_NEEDED("ControllerNumber", 2), NUMBER_NEEDED("ControllerLocation", 3), END };
+static const struct parameter get_service[] = {
+	{ "VMName", NULL, PARAMETER_STRINGS, 1, PARAMETER_MANDATORY },
+	{ "Name", NULL, PARAMETER_STRINGS, 2, PARAMETER_OPTIONAL }, END };
+static const struct parameter switch_service[] = {
+	{ "Name", NULL, PARAMETER_STRINGS, 1, PARAMETER_MANDATORY },
+	{ "VMName", NULL, PARAMETER_STRINGS, 2, PARAMETER_MANDATORY }, SWITCH("Passthru"), END };
 static const struct parameter cim_instance[] = {
 	{ "ClassName", NULL, PARAMETER_STRING, 1, PARAMETER_MANDATORY }, STRING("Filter"), END };
 static const struct parameter where_object[] = {
@@ -55,33 +84,62 @@ static const struct column processor_columns[] = {
 static const struct column memory_columns[] = {
 	{ "VMName", "VMName", CELL_PLAIN }, { "DynamicMemoryEnabled", "DynamicMemoryEnabled", CELL_PLAIN },
 	{ "Startup(M)", "Startup", CELL_MIB }, { NULL, NULL, CELL_PLAIN } };
+static const struct column scsi_columns[] = {
+	{ "VMName", "VMName", CELL_PLAIN }, { "ControllerNumber", "ControllerNumber", CELL_PLAIN },
+	{ "Drives", "Drives", CELL_PLAIN }, { NULL, NULL, CELL_PLAIN } };
+#define PLACE_COLUMNS \
+	{ "VMName", "VMName", CELL_PLAIN }, { "ControllerType", "ControllerType", CELL_PLAIN }, \
+	{ "ControllerNumber", "ControllerNumber", CELL_PLAIN }, { "ControllerLocation", "ControllerLocation", CELL_PLAIN }
+static const struct column disk_columns[] = {
+	PLACE_COLUMNS, { "DiskNumber", "DiskNumber", CELL_PLAIN }, { "Path", "Path", CELL_PLAIN },
+	{ NULL, NULL, CELL_PLAIN } };
+static const struct column dvd_columns[] = {
+	PLACE_COLUMNS, { "DvdMediaType", "DvdMediaType", CELL_PLAIN }, { "Path", "Path", CELL_PLAIN },
+	{ NULL, NULL, CELL_PLAIN } };
+static const struct column service_columns[] = {
+	{ "VMName", "VMName", CELL_PLAIN }, { "Name", "Name", CELL_PLAIN }, { "Enabled", "Enabled", CELL_PLAIN },
+	{ "PrimaryStatusDescription", "PrimaryStatusDescription", CELL_PLAIN },
+	{ "SecondaryStatusDescription", "SecondaryStatusDescription", CELL_PLAIN }, { NULL, NULL, CELL_PLAIN } };
 static const struct column command_columns[] = {
 	{ "Name", "Name", CELL_PLAIN }, { "Parameters", "Parameters", CELL_PLAIN }, { NULL, NULL, CELL_PLAIN } };
 
 const struct verb verbs[] = {
-	/* name             alias     parameters     function               table              prints */
-	{ "Get-VM",          "gvm",    get_vm,        verb_get_vm,           vm_columns,        false },
-	{ "New-VM",          NULL,     new_vm,        verb_new_vm,           vm_columns,        false },
-	{ "Set-VM",          NULL,     set_vm,        verb_set_vm,           vm_columns,        false },
-	{ "Rename-VM",       NULL,     rename_vm,     verb_rename_vm,        vm_columns,        false },
-	{ "Remove-VM",       NULL,     force_vm,      verb_remove_vm,        vm_columns,        false },
-	{ "Start-VM",        "savm",   act_on_vm,     verb_start_vm,         vm_columns,        false },
-	{ "Stop-VM",         "spvm",   stop_vm,       verb_stop_vm,          vm_columns,        false },
-	{ "Suspend-VM",      NULL,     act_on_vm,     verb_suspend_vm,       vm_columns,        false },
-	{ "Resume-VM",       NULL,     act_on_vm,     verb_resume_vm,        vm_columns,        false },
-	{ "Restart-VM",      NULL,     force_vm,      verb_restart_vm,       vm_columns,        false },
-	{ "Connect-VM",      NULL,     connect_vm,    verb_connect_vm,       NULL,              false },
-	{ "Get-VMProcessor", NULL,     of_vm,         verb_get_vm_processor, processor_columns, false },
-	{ "Set-VMProcessor", NULL,     set_processor, verb_set_vm_processor, processor_columns, false },
-	{ "Get-VMMemory",    NULL,     of_vm,         verb_get_vm_memory,    memory_columns,    false },
-	{ "Set-VMMemory",    NULL,     set_memory,    verb_set_vm_memory,    memory_columns,    false },
-	{ "Get-VMHost",      NULL,     none,          verb_get_vm_host,      NULL,              false },
-	{ "Get-CimInstance", "gcim",   cim_instance,  verb_get_cim_instance, NULL,              false },
-	{ "Get-Command",     "gcm",    none,          verb_get_command,      command_columns,   false },
-	{ "Where-Object",    "Where",  where_object,  verb_where_object,     NULL,              false },
-	{ "Select-Object",   "Select", property_list, verb_select_object,    NULL,              false },
-	{ "Format-Table",    "ft",     property_list, verb_format_table,     NULL,              true  },
-	{ "Format-List",     "fl",     property_list, verb_format_list,      NULL,              true  },
+	/* name                           alias     parameters      function                        table              prints */
+	{ "Get-VM",                       "gvm",    get_vm,         verb_get_vm,                    vm_columns,        false },
+	{ "New-VM",                       NULL,     new_vm,         verb_new_vm,                    vm_columns,        false },
+	{ "Set-VM",                       NULL,     set_vm,         verb_set_vm,                    vm_columns,        false },
+	{ "Rename-VM",                    NULL,     rename_vm,      verb_rename_vm,                 vm_columns,        false },
+	{ "Remove-VM",                    NULL,     force_vm,       verb_remove_vm,                 vm_columns,        false },
+	{ "Start-VM",                     "savm",   act_on_vm,      verb_start_vm,                  vm_columns,        false },
+	{ "Stop-VM",                      "spvm",   stop_vm,        verb_stop_vm,                   vm_columns,        false },
+	{ "Suspend-VM",                   NULL,     act_on_vm,      verb_suspend_vm,                vm_columns,        false },
+	{ "Resume-VM",                    NULL,     act_on_vm,      verb_resume_vm,                 vm_columns,        false },
+	{ "Restart-VM",                   NULL,     force_vm,       verb_restart_vm,                vm_columns,        false },
+	{ "Connect-VM",                   NULL,     connect_vm,     verb_connect_vm,                NULL,              false },
+	{ "Get-VMProcessor",              NULL,     of_vm,          verb_get_vm_processor,          processor_columns, false },
+	{ "Set-VMProcessor",              NULL,     set_processor,  verb_set_vm_processor,          processor_columns, false },
+	{ "Get-VMMemory",                 NULL,     of_vm,          verb_get_vm_memory,             memory_columns,    false },
+	{ "Set-VMMemory",                 NULL,     set_memory,     verb_set_vm_memory,             memory_columns,    false },
+	{ "Get-VMScsiController",         NULL,     get_scsi,       verb_get_vm_scsi_controller,    scsi_columns,      false },
+	{ "Add-VMScsiController",         NULL,     add_scsi,       verb_add_vm_scsi_controller,    scsi_columns,      false },
+	{ "Remove-VMScsiController",      NULL,     remove_scsi,    verb_remove_vm_scsi_controller, scsi_columns,      false },
+	{ "Get-VMHardDiskDrive",          NULL,     get_disk,       verb_get_vm_hard_disk_drive,    disk_columns,      false },
+	{ "Add-VMHardDiskDrive",          NULL,     add_disk,       verb_add_vm_hard_disk_drive,    disk_columns,      false },
+	{ "Remove-VMHardDiskDrive",       NULL,     remove_disk,    verb_remove_vm_hard_disk_drive, disk_columns,      false },
+	{ "Get-VMDvdDrive",               NULL,     get_dvd,        verb_get_vm_dvd_drive,          dvd_columns,       false },
+	{ "Add-VMDvdDrive",               NULL,     add_dvd,        verb_add_vm_dvd_drive,          dvd_columns,       false },
+	{ "Set-VMDvdDrive",               NULL,     add_dvd,        verb_set_vm_dvd_drive,          dvd_columns,       false },
+	{ "Remove-VMDvdDrive",            NULL,     remove_dvd,     verb_remove_vm_dvd_drive,       dvd_columns,       false },
+	{ "Get-VMIntegrationService",     NULL,     get_service,    verb_get_vm_service,            service_columns,   false },
+	{ "Enable-VMIntegrationService",  NULL,     switch_service, verb_enable_vm_service,         service_columns,   false },
+	{ "Disable-VMIntegrationService", NULL,     switch_service, verb_disable_vm_service,        service_columns,   false },
+	{ "Get-VMHost",                   NULL,     none,           verb_get_vm_host,               NULL,              false },
+	{ "Get-CimInstance",              "gcim",   cim_instance,   verb_get_cim_instance,          NULL,              false },
+	{ "Get-Command",                  "gcm",    none,           verb_get_command,               command_columns,   false },
+	{ "Where-Object",                 "Where",  where_object,   verb_where_object,              NULL,              false },
+	{ "Select-Object",                "Select", property_list,  verb_select_object,             NULL,              false },
+	{ "Format-Table",                 "ft",     property_list,  verb_format_table,              NULL,              true },
+	{ "Format-List",                  "fl",     property_list,  verb_format_list,               NULL,              true },
 	{ NULL, NULL, NULL, NULL, NULL, false },
 };
 /* clang-format on */

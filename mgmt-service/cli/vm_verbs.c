@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Commands about virtual machines: REST calls out, PowerShell-shaped objects back. */
 #include <fnmatch.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,10 +8,10 @@
 #include <unistd.h>
 
 #include "cli/console.h"
-#include "cli/shell.h"
+#include "cli/objects.h"
 
-#define CLASSES   "/api/v2/classes/"
-#define SERVICE   CLASSES "Msvm_VirtualSystemManagementService/instances/vmms"
+#define CLASSES   OBJECT_CLASSES
+#define SERVICE   OBJECT_SERVICE
 #define SUMMARIES CLASSES "Msvm_SummaryInformation/instances"
 #define MIB       (INT64_C(1024) * 1024)
 
@@ -22,55 +21,6 @@
 #define REQUEST_OFFLINE  6
 #define REQUEST_QUIESCE  9
 #define REQUEST_RESET    11
-
-typedef struct json_object json;
-
-static json *member(json *o, const char *name)
-{
-	json *value = NULL;
-
-	if (json_object_is_type(o, json_type_object))
-		json_object_object_get_ex(o, name, &value);
-	return value;
-}
-
-static const char *text_of(json *o, const char *name)
-{
-	json *value = member(o, name);
-
-	return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
-}
-
-/* 64-bit integers come as strings. */
-static int64_t number_of(json *o, const char *name)
-{
-	json *value = member(o, name);
-
-	return value ? json_object_get_int64(value) : 0;
-}
-
-static void put(json *o, const char *name, json *value)
-{
-	json_object_object_add(o, name, value);
-}
-
-static void put_text(json *o, const char *name, const char *text)
-{
-	put(o, name, json_object_new_string(text));
-}
-
-static char *format(const char *form, ...) __attribute__((format(printf, 1, 2)));
-static char *format(const char *form, ...)
-{
-	va_list arguments;
-	char *text;
-
-	va_start(arguments, form);
-	if (vasprintf(&text, form, arguments) < 0)
-		abort();
-	va_end(arguments);
-	return text;
-}
 
 static const char *state_name(int64_t enabled_state)
 {
@@ -98,56 +48,28 @@ static void put_uptime(json *o, const char *name, int64_t ms)
 
 	snprintf(text, sizeof(text), "%.0lld%s%02d:%02d:%02d", (long long)days, days ? "." : "",
 		 (int)(seconds / 3600 % 24), (int)(seconds / 60 % 60), (int)(seconds % 60));
-	put_text(o, name, text);
+	object_put_text(o, name, text);
 }
 
 static json *vm_object(json *summary)
 {
-	json *o = json_object_new_object(), *status = member(summary, "StatusDescriptions");
+	json *o = json_object_new_object(), *status = object_member(summary, "StatusDescriptions");
 
-	put_text(o, "Name", text_of(summary, "ElementName"));
-	put_text(o, "State", state_name(number_of(summary, "EnabledState")));
-	put(o, "CPUUsage", json_object_new_int64(number_of(summary, "ProcessorLoad")));
-	put(o, "MemoryAssigned", json_object_new_int64(number_of(summary, "MemoryUsage") * MIB));
-	put_uptime(o, "Uptime", number_of(summary, "UpTime"));
-	put_text(o, "Status",
-		 json_object_is_type(status, json_type_array) && json_object_array_length(status)
-			 ? json_object_get_string(json_object_array_get_idx(status, 0))
-			 : "");
-	put_text(o, "Version", text_of(summary, "Version"));
-	put_text(o, "Id", text_of(summary, "Name"));
-	put(o, "ProcessorCount", json_object_new_int64(number_of(summary, "NumberOfProcessors")));
-	put_text(o, "Notes", text_of(summary, "Notes"));
-	put_text(o, "ComputerName", text_of(summary, "HostComputerSystemName"));
+	object_put_text(o, "Name", object_text(summary, "ElementName"));
+	object_put_text(o, "State", state_name(object_number(summary, "EnabledState")));
+	object_put(o, "CPUUsage", json_object_new_int64(object_number(summary, "ProcessorLoad")));
+	object_put(o, "MemoryAssigned", json_object_new_int64(object_number(summary, "MemoryUsage") * MIB));
+	put_uptime(o, "Uptime", object_number(summary, "UpTime"));
+	object_put_text(o, "Status",
+			json_object_is_type(status, json_type_array) && json_object_array_length(status)
+				? json_object_get_string(json_object_array_get_idx(status, 0))
+				: "");
+	object_put_text(o, "Version", object_text(summary, "Version"));
+	object_put_text(o, "Id", object_text(summary, "Name"));
+	object_put(o, "ProcessorCount", json_object_new_int64(object_number(summary, "NumberOfProcessors")));
+	object_put_text(o, "Notes", object_text(summary, "Notes"));
+	object_put_text(o, "ComputerName", object_text(summary, "HostComputerSystemName"));
 	return o;
-}
-
-/* Follows "next". Adds the "properties" of each instance to a new array; NULL after an error. */
-static json *list_properties(struct stage *stage, const char *path)
-{
-	json *all = json_object_new_array();
-	char *next = strdup(path);
-
-	while (next) {
-		json *page = client_get(&stage->shell->client, next), *instances = member(page, "instances");
-
-		free(next);
-		next = NULL;
-		if (!page) {
-			stage->shell->errors++;
-			json_object_put(all);
-			return NULL;
-		}
-		for (size_t i = 0; instances && i < json_object_array_length(instances); i++) {
-			json *properties = member(json_object_array_get_idx(instances, i), "properties");
-
-			json_object_array_add(all, json_object_get(properties));
-		}
-		if (*text_of(page, "next"))
-			next = strdup(text_of(page, "next"));
-		json_object_put(page);
-	}
-	return all;
 }
 
 static bool has_wildcard(const char *name)
@@ -155,38 +77,18 @@ static bool has_wildcard(const char *name)
 	return strpbrk(name, "*?[") != NULL;
 }
 
-/* A literal of the service's filter language. */
-static char *quote(const char *text)
-{
-	char *out = malloc(strlen(text) * 2 + 3), *at = out;
-
-	if (!out)
-		abort();
-	*at++ = '\'';
-	for (; *text; text++) {
-		if (*text == '\'')
-			*at++ = '\'';
-		*at++ = *text;
-	}
-	*at++ = '\'';
-	*at = 0;
-	return out;
-}
-
 /* Adds machines that the name means; by the server's filter where that can say it. */
 static void find_by(struct stage *stage, const char *property, const char *value, json *out)
 {
 	bool wild = has_wildcard(value);
-	char *quoted = quote(value), *filter = format("%s eq %s", property, quoted),
-	     *encoded = client_encode(filter);
-	char *path = wild ? strdup(SUMMARIES) : format(SUMMARIES "?$filter=%s", encoded);
-	json *summaries = list_properties(stage, path);
+	json *summaries = wild ? object_list(stage, SUMMARIES)
+			       : object_list_where(stage, "Msvm_SummaryInformation", property, value);
 	size_t found = 0;
 
 	for (size_t i = 0; summaries && i < json_object_array_length(summaries); i++) {
 		json *summary = json_object_array_get_idx(summaries, i);
 
-		if (wild && fnmatch(value, text_of(summary, property), FNM_CASEFOLD) != 0)
+		if (wild && fnmatch(value, object_text(summary, property), FNM_CASEFOLD) != 0)
 			continue;
 		json_object_array_add(out, vm_object(summary));
 		found++;
@@ -195,14 +97,9 @@ static void find_by(struct stage *stage, const char *property, const char *value
 		stage_error(stage, "There is no virtual machine with the %s \"%s\".",
 			    strcmp(property, "Name") == 0 ? "id" : "name", value);
 	json_object_put(summaries);
-	free(path);
-	free(encoded);
-	free(filter);
-	free(quoted);
 }
 
-/* The machines a command is for: by parameter, else from the pipeline. A new array. */
-static json *chosen(struct stage *stage, const char *parameter)
+json *vm_chosen(struct stage *stage, const char *parameter)
 {
 	const struct parameter_value *names = parameters_get(&stage->parameters, parameter);
 	json *out = json_object_new_array();
@@ -211,12 +108,13 @@ static json *chosen(struct stage *stage, const char *parameter)
 		find_by(stage, "ElementName", names->items[i], out);
 	for (size_t i = 0; !names->given && stage->input && i < json_object_array_length(stage->input); i++) {
 		json *object = json_object_array_get_idx(stage->input, i);
-		const char *id = *text_of(object, "VMId") ? text_of(object, "VMId") : text_of(object, "Id");
+		const char *id = *object_text(object, "VMId") ? object_text(object, "VMId")
+							      : object_text(object, "Id");
 
 		if (*id)
 			find_by(stage, "Name", id, out);
-		else if (*text_of(object, "Name"))
-			find_by(stage, "ElementName", text_of(object, "Name"), out);
+		else if (*object_text(object, "Name"))
+			find_by(stage, "ElementName", object_text(object, "Name"), out);
 		else
 			stage_error(stage, "An object of the pipeline is no virtual machine.");
 	}
@@ -231,60 +129,18 @@ void verb_get_vm(struct stage *stage)
 	for (size_t i = 0; i < ids->count; i++)
 		find_by(stage, "Name", ids->items[i], stage->output);
 	if (parameters_get(&stage->parameters, "Name")->given || stage->input) {
-		found = chosen(stage, "Name");
+		found = vm_chosen(stage, "Name");
 		for (size_t i = 0; i < json_object_array_length(found); i++)
 			json_object_array_add(stage->output,
 					      json_object_get(json_object_array_get_idx(found, i)));
 		json_object_put(found);
 	} else if (!ids->given) {
-		summaries = list_properties(stage, SUMMARIES);
+		summaries = object_list(stage, SUMMARIES);
 		for (size_t i = 0; summaries && i < json_object_array_length(summaries); i++)
 			json_object_array_add(stage->output,
 					      vm_object(json_object_array_get_idx(summaries, i)));
 		json_object_put(summaries);
 	}
-}
-
-static char *setting_path(const char *class, const char *id, const char *suffix)
-{
-	return format(CLASSES "%s/instances/Microsoft:%s%s%s", class, id, suffix ? "%5C" : "",
-		      suffix ? suffix : "");
-}
-
-static json *setting(const char *class, const char *id, const char *suffix)
-{
-	json *o = json_object_new_object(), *properties = json_object_new_object();
-	char *instance = format("Microsoft:%s%s%s", id, suffix ? "\\" : "", suffix ? suffix : "");
-
-	put_text(o, "class", class);
-	if (*id)
-		put_text(properties, "InstanceID", instance);
-	put(o, "properties", properties);
-	free(instance);
-	return o;
-}
-
-static bool call(struct stage *stage, const char *instance, const char *method, json *body)
-{
-	json *answer = client_invoke(&stage->shell->client, instance, method, body);
-
-	if (!answer)
-		stage->shell->errors++;
-	json_object_put(answer);
-	return answer != NULL;
-}
-
-static bool call_with_setting(struct stage *stage, const char *method, const char *parameter, bool array,
-			      json *value)
-{
-	json *body = json_object_new_object(), *list = value;
-
-	if (array) {
-		list = json_object_new_array();
-		json_object_array_add(list, value);
-	}
-	put(body, parameter, list);
-	return call(stage, SERVICE, method, body);
 }
 
 /* KernelPath, InitialRamdiskPath, CommandLine as given. False: none was. */
@@ -297,7 +153,7 @@ static bool put_direct_boot(struct stage *stage, json *setting_object)
 		const char *text = parameters_string(&stage->parameters, names[i]);
 
 		if (text)
-			put_text(member(setting_object, "properties"), names[i], text);
+			object_put_text(object_member(setting_object, "properties"), names[i], text);
 		any |= text != NULL;
 	}
 	return any;
@@ -305,10 +161,10 @@ static bool put_direct_boot(struct stage *stage, json *setting_object)
 
 static json *quantity(const char *class, const char *id, const char *suffix, uint64_t number)
 {
-	json *o = setting(class, id, suffix);
-	char *text = format("%llu", (unsigned long long)number);
+	json *o = object_setting(class, id, suffix);
+	char *text = object_format("%llu", (unsigned long long)number);
 
-	put_text(member(o, "properties"), "VirtualQuantity", text);
+	object_put_text(object_member(o, "properties"), "VirtualQuantity", text);
 	free(text);
 	return o;
 }
@@ -329,7 +185,8 @@ void verb_new_vm(struct stage *stage)
 {
 	const char *name = parameters_string(&stage->parameters, "Name");
 	const struct parameter_value *count = parameters_get(&stage->parameters, "ProcessorCount");
-	json *body = json_object_new_object(), *system = setting("Msvm_VirtualSystemSettingData", "", NULL);
+	json *body = json_object_new_object(),
+	     *system = object_setting("Msvm_VirtualSystemSettingData", "", NULL);
 	json *resources = json_object_new_array(), *direct, *answer;
 	uint64_t mib;
 
@@ -340,27 +197,26 @@ void verb_new_vm(struct stage *stage)
 		return;
 	}
 	if (name)
-		put_text(member(system, "properties"), "ElementName", name);
+		object_put_text(object_member(system, "properties"), "ElementName", name);
 	if (parameters_get(&stage->parameters, "MemoryStartupBytes")->given)
 		json_object_array_add(resources, quantity("Msvm_MemorySettingData", "", NULL, mib));
 	if (count->given)
 		json_object_array_add(resources,
 				      quantity("Msvm_ProcessorSettingData", "", NULL, count->number));
-	direct = setting("Undercroft_LinuxKernelDirectSettingData", "", NULL);
+	direct = object_setting("Undercroft_LinuxKernelDirectSettingData", "", NULL);
 	if (put_direct_boot(stage, direct))
 		json_object_array_add(resources, direct);
 	else
 		json_object_put(direct);
-	put(body, "SystemSettings", system);
-	put(body, "ResourceSettings", resources);
-	answer = client_invoke(&stage->shell->client, SERVICE, "DefineSystem", body);
+	device_describe_disk(resources, parameters_string(&stage->parameters, "VHDPath"));
+	object_put(body, "SystemSettings", system);
+	object_put(body, "ResourceSettings", resources);
+	answer = object_invoke(stage, SERVICE, "DefineSystem", body);
 	if (answer) {
-		const char *id = strrchr(text_of(answer, "ResultingSystem"), '=');
+		const char *id = strrchr(object_text(answer, "ResultingSystem"), '=');
 
 		if (id)
 			find_by(stage, "Name", id + 1, stage->output);
-	} else {
-		stage->shell->errors++;
 	}
 	json_object_put(answer);
 }
@@ -368,62 +224,56 @@ void verb_new_vm(struct stage *stage)
 static void pass_through(struct stage *stage, json *vm)
 {
 	if (parameters_switch(&stage->parameters, "Passthru"))
-		find_by(stage, "Name", text_of(vm, "Id"), stage->output);
+		find_by(stage, "Name", object_text(vm, "Id"), stage->output);
 }
 
 static bool set_direct_boot(struct stage *stage, const char *id)
 {
-	json *change = setting("Undercroft_LinuxKernelDirectSettingData", id, "LinuxKernelDirect"),
-	     *component, *body, *list;
-	char *path =
-		format(CLASSES "Undercroft_LinuxKernelDirectSettingData/"
-			       "instances?$filter=InstanceID%%20eq%%20'Microsoft:%s%%5CLinuxKernelDirect'",
-		       id);
-	char *vssd;
+	static const char class[] = "Undercroft_LinuxKernelDirectSettingData";
+	json *change = object_setting(class, id, "LinuxKernelDirect"), *present, *list, *answer;
 	bool given = put_direct_boot(stage, change), good;
 
-	component = given ? list_properties(stage, path) : NULL;
-	free(path);
-	if (!given || !component) {
+	present = given ? object_list_where(stage, class, "InstanceID",
+					    object_text(object_member(change, "properties"), "InstanceID"))
+			: NULL;
+	if (!present) {
 		json_object_put(change);
 		return !given;
 	}
-	if (json_object_array_length(component)) {
-		good = call_with_setting(stage, "ModifyResourceSettings", "ResourceSettings", true, change);
+	if (json_object_array_length(present)) {
+		good = object_modify_setting(stage, change);
 	} else {
-		json_object_object_del(member(change, "properties"), "InstanceID");
-		body = json_object_new_object();
+		json_object_object_del(object_member(change, "properties"), "InstanceID");
 		list = json_object_new_array();
-		vssd = setting_path("Msvm_VirtualSystemSettingData", id, NULL);
-		put_text(body, "AffectedConfiguration", vssd);
-		free(vssd);
 		json_object_array_add(list, change);
-		put(body, "ResourceSettings", list);
-		good = call(stage, SERVICE, "AddResourceSettings", body);
+		answer = object_add_settings(stage, id, list);
+		good = answer != NULL;
+		json_object_put(answer);
 	}
-	json_object_put(component);
+	json_object_put(present);
 	return good;
 }
 
 static bool set_system(struct stage *stage, const char *id, const char *name, const char *notes)
 {
-	json *o = setting("Msvm_VirtualSystemSettingData", id, NULL), *lines;
+	json *o = object_setting("Msvm_VirtualSystemSettingData", id, NULL), *lines, *body;
 
 	if (name)
-		put_text(member(o, "properties"), "ElementName", name);
+		object_put_text(object_member(o, "properties"), "ElementName", name);
 	if (notes) {
 		lines = json_object_new_array();
 		json_object_array_add(lines, json_object_new_string(notes));
-		put(member(o, "properties"), "Notes", lines);
+		object_put(object_member(o, "properties"), "Notes", lines);
 	}
-	return call_with_setting(stage, "ModifySystemSettings", "SystemSettings", false, o);
+	body = json_object_new_object();
+	object_put(body, "SystemSettings", o);
+	return object_call(stage, SERVICE, "ModifySystemSettings", body);
 }
 
 static bool set_quantity(struct stage *stage, const char *id, const char *class, const char *suffix,
 			 uint64_t number)
 {
-	return call_with_setting(stage, "ModifyResourceSettings", "ResourceSettings", true,
-				 quantity(class, id, suffix, number));
+	return object_modify_setting(stage, quantity(class, id, suffix, number));
 }
 
 void verb_set_vm(struct stage *stage)
@@ -436,10 +286,10 @@ void verb_set_vm(struct stage *stage)
 
 	if (!mebibytes(stage, "MemoryStartupBytes", &mib))
 		return;
-	vms = chosen(stage, "Name");
+	vms = vm_chosen(stage, "Name");
 	for (size_t i = 0; i < json_object_array_length(vms); i++) {
 		json *vm = json_object_array_get_idx(vms, i);
-		const char *id = text_of(vm, "Id");
+		const char *id = object_text(vm, "Id");
 
 		if (count->given &&
 		    !set_quantity(stage, id, "Msvm_ProcessorSettingData", "Processor", count->number))
@@ -458,12 +308,12 @@ void verb_set_vm(struct stage *stage)
 
 void verb_rename_vm(struct stage *stage)
 {
-	json *vms = chosen(stage, "Name");
+	json *vms = vm_chosen(stage, "Name");
 
 	for (size_t i = 0; i < json_object_array_length(vms); i++) {
 		json *vm = json_object_array_get_idx(vms, i);
 
-		if (set_system(stage, text_of(vm, "Id"), parameters_string(&stage->parameters, "NewName"),
+		if (set_system(stage, object_text(vm, "Id"), parameters_string(&stage->parameters, "NewName"),
 			       NULL))
 			pass_through(stage, vm);
 	}
@@ -472,8 +322,9 @@ void verb_rename_vm(struct stage *stage)
 
 static char *system_path(json *vm)
 {
-	return format(CLASSES "Msvm_ComputerSystem/instances/CreationClassName=Msvm_ComputerSystem,Name=%s",
-		      text_of(vm, "Id"));
+	return object_format(CLASSES
+			     "Msvm_ComputerSystem/instances/CreationClassName=Msvm_ComputerSystem,Name=%s",
+			     object_text(vm, "Id"));
 }
 
 /* Asks on a terminal; without one only -Force will do. */
@@ -485,17 +336,17 @@ static bool confirmed(struct stage *stage, const char *what, json *vm)
 		return true;
 	if (!isatty(STDIN_FILENO)) {
 		stage_error(stage, "%s \"%s\" needs -Force where nobody can be asked.", what,
-			    text_of(vm, "Name"));
+			    object_text(vm, "Name"));
 		return false;
 	}
-	fprintf(stderr, "%s \"%s\"? [Y] Yes  [N] No (default is \"Y\"): ", what, text_of(vm, "Name"));
+	fprintf(stderr, "%s \"%s\"? [Y] Yes  [N] No (default is \"Y\"): ", what, object_text(vm, "Name"));
 	return fgets(answer, sizeof(answer), stdin) &&
 	       (answer[0] == '\n' || answer[0] == 'y' || answer[0] == 'Y');
 }
 
 static void request_state(struct stage *stage, int requested, const char *confirm)
 {
-	json *vms = chosen(stage, "Name");
+	json *vms = vm_chosen(stage, "Name");
 
 	for (size_t i = 0; i < json_object_array_length(vms); i++) {
 		json *vm = json_object_array_get_idx(vms, i), *body;
@@ -504,9 +355,9 @@ static void request_state(struct stage *stage, int requested, const char *confir
 		if (confirm && !confirmed(stage, confirm, vm))
 			continue;
 		body = json_object_new_object();
-		put(body, "RequestedState", json_object_new_int(requested));
+		object_put(body, "RequestedState", json_object_new_int(requested));
 		path = system_path(vm);
-		if (call(stage, path, "RequestStateChange", body))
+		if (object_call(stage, path, "RequestStateChange", body))
 			pass_through(stage, vm);
 		free(path);
 	}
@@ -545,7 +396,7 @@ void verb_restart_vm(struct stage *stage)
 
 void verb_remove_vm(struct stage *stage)
 {
-	json *vms = chosen(stage, "Name");
+	json *vms = vm_chosen(stage, "Name");
 
 	for (size_t i = 0; i < json_object_array_length(vms); i++) {
 		json *vm = json_object_array_get_idx(vms, i), *body;
@@ -555,9 +406,9 @@ void verb_remove_vm(struct stage *stage)
 			continue;
 		body = json_object_new_object();
 		path = system_path(vm);
-		put_text(body, "AffectedSystem", path);
+		object_put_text(body, "AffectedSystem", path);
 		free(path);
-		if (call(stage, SERVICE, "DestroySystem", body) &&
+		if (object_call(stage, SERVICE, "DestroySystem", body) &&
 		    parameters_switch(&stage->parameters, "Passthru"))
 			json_object_array_add(stage->output, json_object_get(vm));
 	}
@@ -566,14 +417,14 @@ void verb_remove_vm(struct stage *stage)
 
 void verb_connect_vm(struct stage *stage)
 {
-	json *vms = chosen(stage, "VMName");
+	json *vms = vm_chosen(stage, "VMName");
 	char *path;
 
 	if (json_object_array_length(vms) > 1) {
 		stage_error(stage, "Several virtual machines have this name.");
 	} else if (json_object_array_length(vms) == 1) {
-		path = setting_path("Msvm_SerialPortSettingData",
-				    text_of(json_object_array_get_idx(vms, 0), "Id"), "COM1");
+		path = object_setting_path("Msvm_SerialPortSettingData",
+					   object_text(json_object_array_get_idx(vms, 0), "Id"), "COM1");
 		stage->shell->errors += console_connect(&stage->shell->client, path);
 		free(path);
 	}
@@ -583,9 +434,9 @@ void verb_connect_vm(struct stage *stage)
 /* One device setting's properties, to be put; NULL after an error. */
 static json *read_setting(struct stage *stage, const char *class, const char *id, const char *suffix)
 {
-	char *path = setting_path(class, id, suffix);
+	char *path = object_setting_path(class, id, suffix);
 	json *o = client_get(&stage->shell->client, path),
-	     *properties = json_object_get(member(o, "properties"));
+	     *properties = json_object_get(object_member(o, "properties"));
 
 	free(path);
 	if (!o)
@@ -596,37 +447,39 @@ static json *read_setting(struct stage *stage, const char *class, const char *id
 
 static void add_processor(struct stage *stage, json *vm)
 {
-	json *properties = read_setting(stage, "Msvm_ProcessorSettingData", text_of(vm, "Id"), "Processor"),
+	json *properties =
+		     read_setting(stage, "Msvm_ProcessorSettingData", object_text(vm, "Id"), "Processor"),
 	     *o;
 
 	if (!properties)
 		return;
 	o = json_object_new_object();
-	put_text(o, "VMName", text_of(vm, "Name"));
-	put(o, "Count", json_object_new_int64(number_of(properties, "VirtualQuantity")));
-	put_text(o, "VMId", text_of(vm, "Id"));
+	object_put_text(o, "VMName", object_text(vm, "Name"));
+	object_put(o, "Count", json_object_new_int64(object_number(properties, "VirtualQuantity")));
+	object_put_text(o, "VMId", object_text(vm, "Id"));
 	json_object_array_add(stage->output, o);
 	json_object_put(properties);
 }
 
 static void add_memory(struct stage *stage, json *vm)
 {
-	json *properties = read_setting(stage, "Msvm_MemorySettingData", text_of(vm, "Id"), "Memory"), *o;
+	json *properties = read_setting(stage, "Msvm_MemorySettingData", object_text(vm, "Id"), "Memory"), *o;
 
 	if (!properties)
 		return;
 	o = json_object_new_object();
-	put_text(o, "VMName", text_of(vm, "Name"));
-	put(o, "DynamicMemoryEnabled", json_object_get(member(properties, "DynamicMemoryEnabled")));
-	put(o, "Startup", json_object_new_int64(number_of(properties, "VirtualQuantity") * MIB));
-	put_text(o, "VMId", text_of(vm, "Id"));
+	object_put_text(o, "VMName", object_text(vm, "Name"));
+	object_put(o, "DynamicMemoryEnabled",
+		   json_object_get(object_member(properties, "DynamicMemoryEnabled")));
+	object_put(o, "Startup", json_object_new_int64(object_number(properties, "VirtualQuantity") * MIB));
+	object_put_text(o, "VMId", object_text(vm, "Id"));
 	json_object_array_add(stage->output, o);
 	json_object_put(properties);
 }
 
-static void each_vm(struct stage *stage, void (*visit)(struct stage *stage, json *vm))
+void vm_each(struct stage *stage, void (*visit)(struct stage *stage, json *vm))
 {
-	json *vms = chosen(stage, "VMName");
+	json *vms = vm_chosen(stage, "VMName");
 
 	for (size_t i = 0; i < json_object_array_length(vms); i++)
 		visit(stage, json_object_array_get_idx(vms, i));
@@ -635,20 +488,20 @@ static void each_vm(struct stage *stage, void (*visit)(struct stage *stage, json
 
 void verb_get_vm_processor(struct stage *stage)
 {
-	each_vm(stage, add_processor);
+	vm_each(stage, add_processor);
 }
 
 void verb_get_vm_memory(struct stage *stage)
 {
-	each_vm(stage, add_memory);
+	vm_each(stage, add_memory);
 }
 
 static void change_processor(struct stage *stage, json *vm)
 {
 	const struct parameter_value *count = parameters_get(&stage->parameters, "Count");
 
-	if (count->given &&
-	    !set_quantity(stage, text_of(vm, "Id"), "Msvm_ProcessorSettingData", "Processor", count->number))
+	if (count->given && !set_quantity(stage, object_text(vm, "Id"), "Msvm_ProcessorSettingData",
+					  "Processor", count->number))
 		return;
 	if (parameters_switch(&stage->parameters, "Passthru"))
 		add_processor(stage, vm);
@@ -661,7 +514,7 @@ static void change_memory(struct stage *stage, json *vm)
 	if (!mebibytes(stage, "StartupBytes", &mib))
 		return;
 	if (parameters_get(&stage->parameters, "StartupBytes")->given &&
-	    !set_quantity(stage, text_of(vm, "Id"), "Msvm_MemorySettingData", "Memory", mib))
+	    !set_quantity(stage, object_text(vm, "Id"), "Msvm_MemorySettingData", "Memory", mib))
 		return;
 	if (parameters_switch(&stage->parameters, "Passthru"))
 		add_memory(stage, vm);
@@ -669,26 +522,26 @@ static void change_memory(struct stage *stage, json *vm)
 
 void verb_set_vm_processor(struct stage *stage)
 {
-	each_vm(stage, change_processor);
+	vm_each(stage, change_processor);
 }
 
 void verb_set_vm_memory(struct stage *stage)
 {
-	each_vm(stage, change_memory);
+	vm_each(stage, change_memory);
 }
 
 void verb_get_vm_host(struct stage *stage)
 {
-	json *hosts = list_properties(
+	json *hosts = object_list(
 		stage,
 		CLASSES "Msvm_ComputerSystem/instances?$filter=Caption%20eq%20'Hosting%20Computer%20System'");
 
 	for (size_t i = 0; hosts && i < json_object_array_length(hosts); i++) {
 		json *host = json_object_array_get_idx(hosts, i), *o = json_object_new_object();
 
-		put_text(o, "Name", text_of(host, "Name"));
-		put_text(o, "ComputerName", text_of(host, "ElementName"));
-		put_uptime(o, "Uptime", number_of(host, "OnTimeInMilliseconds"));
+		object_put_text(o, "Name", object_text(host, "Name"));
+		object_put_text(o, "ComputerName", object_text(host, "ElementName"));
+		put_uptime(o, "Uptime", object_number(host, "OnTimeInMilliseconds"));
 		json_object_array_add(stage->output, o);
 	}
 	json_object_put(hosts);
@@ -699,9 +552,12 @@ void verb_get_cim_instance(struct stage *stage)
 	const char *filter = parameters_string(&stage->parameters, "Filter");
 	char *class = client_encode(parameters_string(&stage->parameters, "ClassName"));
 	char *encoded = client_encode(filter ? filter : "");
-	char *path = format(CLASSES "%s/instances%s%s", class, filter ? "?$filter=" : "", encoded);
-	json *found = list_properties(stage, path);
+	char *path = object_format(CLASSES "%s/instances%s%s", class, filter ? "?$filter=" : "", encoded);
+	json *found = object_list(stage, path);
 
+	/* What the class has, no more. */
+	for (size_t i = 0; found && i < json_object_array_length(found); i++)
+		json_object_object_del(json_object_array_get_idx(found, i), "self");
 	if (found) {
 		json_object_put(stage->output);
 		stage->output = found;

@@ -88,23 +88,32 @@ static int set_worker_user(struct config *config, const char *value, char *reaso
 	return 0;
 }
 
-static int set_kernel_directories(struct config *config, const char *value, char *reason,
-				  unsigned reason_size)
+static int set_directories(struct config_directories *directories, const char *value, char *reason,
+			   unsigned reason_size)
 {
 	char text[LINE_ROOM], *save = NULL;
 
 	snprintf(text, sizeof(text), "%s", value);
-	config->kernel_directory_count = 0;
+	directories->count = 0;
 	for (char *word = strtok_r(text, ":", &save); word; word = strtok_r(NULL, ":", &save)) {
-		if (config->kernel_directory_count == CONFIG_DIRECTORIES_MAX) {
+		if (directories->count == CONFIG_DIRECTORIES_MAX) {
 			snprintf(reason, reason_size, "more than %d directories", CONFIG_DIRECTORIES_MAX);
 			return -1;
 		}
-		if (set_path(config->kernel_directories[config->kernel_directory_count++], word, reason,
-			     reason_size))
+		if (set_path(directories->paths[directories->count++], word, reason, reason_size))
 			return -1;
 	}
 	return 0;
+}
+
+static int set_kernel_directories(struct config *c, const char *v, char *reason, unsigned size)
+{
+	return set_directories(&c->kernels, v, reason, size);
+}
+
+static int set_disk_directories(struct config *c, const char *v, char *reason, unsigned size)
+{
+	return set_directories(&c->disks, v, reason, size);
 }
 
 static int set_log_level(struct config *config, const char *value, char *reason, unsigned reason_size)
@@ -133,6 +142,7 @@ static const struct key {
 	{"worker-user", set_worker_user},
 	{"mshv-device", set_mshv_device},
 	{"kernel-directories", set_kernel_directories},
+	{"disk-directories", set_disk_directories},
 	{"log-level", set_log_level},
 };
 
@@ -211,9 +221,11 @@ static void set_defaults(struct config *config)
 	strcpy(config->vmwp, "/usr/libexec/undercroft/vmwp");
 	strcpy(config->worker_user, "vmwp");
 	strcpy(config->mshv_device, "/dev/mshv");
-	strcpy(config->kernel_directories[0], "/boot");
-	strcpy(config->kernel_directories[1], "/var/lib/undercroft/kernels");
-	config->kernel_directory_count = 2;
+	strcpy(config->kernels.paths[0], "/boot");
+	strcpy(config->kernels.paths[1], "/var/lib/undercroft/kernels");
+	config->kernels.count = 2;
+	strcpy(config->disks.paths[0], "/var/lib/undercroft/disks");
+	config->disks.count = 1;
 	strcpy(config->log_level, "notice");
 }
 
@@ -290,6 +302,17 @@ static int finding(const char *key, const char *value, const char *what)
 	return 1;
 }
 
+static int check_directories(const char *key, const struct config_directories *directories)
+{
+	struct stat st;
+	int findings = 0;
+
+	for (unsigned i = 0; i < directories->count; i++)
+		if (stat(directories->paths[i], &st) != 0 || !S_ISDIR(st.st_mode))
+			findings += finding(key, directories->paths[i], "no such directory");
+	return findings;
+}
+
 int config_check(const struct config *config)
 {
 	struct stat st;
@@ -301,9 +324,7 @@ int config_check(const struct config *config)
 		findings += finding("mshv-device", config->mshv_device, strerror(errno));
 	if (geteuid() == 0 && !getpwnam(config->worker_user))
 		findings += finding("worker-user", config->worker_user, "there is no such user");
-	for (unsigned i = 0; i < config->kernel_directory_count; i++)
-		if (stat(config->kernel_directories[i], &st) != 0 || !S_ISDIR(st.st_mode))
-			findings += finding("kernel-directories", config->kernel_directories[i],
-					    "no such directory");
+	findings += check_directories("kernel-directories", &config->kernels);
+	findings += check_directories("disk-directories", &config->disks);
 	return findings;
 }

@@ -11,6 +11,12 @@
 
 #define CONFIG_DIRECTORIES_MAX 16
 
+/* Below which clients may name files. */
+struct config_directories {
+	char paths[CONFIG_DIRECTORIES_MAX][PATH_MAX];
+	unsigned count;
+};
+
 struct config {
 	char address[64];
 	unsigned port; /* 0: any free one; the log says which */
@@ -20,8 +26,8 @@ struct config {
 	char vmwp[PATH_MAX];
 	char worker_user[64];
 	char mshv_device[PATH_MAX];
-	char kernel_directories[CONFIG_DIRECTORIES_MAX][PATH_MAX];
-	unsigned kernel_directory_count;
+	struct config_directories kernels;
+	struct config_directories disks;
 	char log_level[16];
 	/* flags only */
 	bool check_only;

@@ -8,7 +8,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "cim/path.h"
 #include "http/uri.h"
+#include "vmms/model.h"
 
 #define JSON_DEPTH_MAX 32
 #define JSON_ARRAY_MAX 256
@@ -72,6 +74,16 @@ static struct json_object *value(struct arena *arena, const struct cim_value_typ
 	return list;
 }
 
+/* Object paths are URIs here, the same that `self` has. */
+static struct json_object *property_value(struct arena *arena, const struct cim_property *p,
+					  const struct cim_value *v)
+{
+	const struct cim_reference *reference =
+		v->is_set && cim_path_property(p) ? cim_path_parse(arena, v->items[0].string) : NULL;
+
+	return reference ? json_object_new_string(uri_of(arena, reference)) : value(arena, &p->value, v);
+}
+
 static struct json_object *properties(struct arena *arena, const struct cim_instance *instance,
 				      const struct json_selection *selection)
 {
@@ -83,7 +95,7 @@ static struct json_object *properties(struct arena *arena, const struct cim_inst
 
 		json_object_object_add(
 			o, instance->class->properties[p].name,
-			value(arena, &instance->class->properties[p].value, &instance->values[p]));
+			property_value(arena, &instance->class->properties[p], &instance->values[p]));
 	}
 	return o;
 }
@@ -517,6 +529,20 @@ static bool read_value(const struct reader *r, const struct cim_value_type *type
 	return true;
 }
 
+static bool read_path(const struct reader *r, struct cim_value *value)
+{
+	struct cim_context *context = r->context;
+	struct cim_reference *reference;
+
+	if (value->items[0].string[0] != '/')
+		return true;
+	reference = uri_parse_reference(context, value->items[0].string, r->path);
+	if (!reference)
+		return false;
+	value->items[0].string = cim_path_of(context->arena, context->model->host_name, reference);
+	return value->items[0].string || refuse(r, "the path of a setting");
+}
+
 static bool read_members(const struct reader *r, struct json_object *o, struct cim_instance *out)
 {
 	if (!json_object_is_type(o, json_type_object))
@@ -532,6 +558,9 @@ static bool read_members(const struct reader *r, struct json_object *o, struct c
 			return refuse(&inner,
 				      arena_printf(r->context->arena, "a property of %s", out->class->name));
 		if (!read_value(&inner, &out->class->properties[p].value, member, &out->values[p]))
+			return false;
+		if (out->values[p].is_set && cim_path_property(&out->class->properties[p]) &&
+		    !read_path(&inner, &out->values[p]))
 			return false;
 	}
 	return true;

@@ -450,12 +450,12 @@ static void do_invoke(struct exchange *x)
 
 static struct vm *console_owner(struct exchange *x)
 {
-	const struct setting_kind *kind;
+	const char *suffix;
 
 	if (x->self->class == &cim_class_Msvm_SerialPortSettingData)
 		return instance_setting_owner(x->context.model,
 					      cim_get_string(x->self, Msvm_SerialPortSettingData_InstanceID),
-					      &kind);
+					      &suffix);
 	cim_error_set(&x->context.error, x->context.arena, CIM_ERR_NOT_FOUND, NULL,
 		      "Only a serial port has a console");
 	return NULL;

@@ -20,6 +20,12 @@ enum statement {
 	MEMORY_PUT,
 	DIRECT_PUT,
 	DIRECT_DELETE,
+	INTEGRATION_PUT,
+	CONTROLLERS_DELETE,
+	CONTROLLER_INSERT,
+	CONTROLLER_SELECT,
+	DRIVE_INSERT,
+	DRIVE_SELECT,
 	JOB_INSERT,
 	JOB_UPDATE,
 	JOB_DELETE,
@@ -40,8 +46,10 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
 	[VM_SELECT] =
 		"SELECT vm.id, element_name, notes, created_ms, config_changed_ms, state, state_changed_ms,"
 		" requested_state, failed, status_text, p.count, m.startup_mib, d.kernel_path, d.initrd_path,"
-		" d.command_line FROM vm JOIN vm_processor p ON p.vm_id = vm.id"
-		" JOIN vm_memory m ON m.vm_id = vm.id LEFT JOIN vm_linux_kernel_direct d ON d.vm_id = vm.id"
+		" d.command_line, i.heartbeat, i.shutdown, i.timesync, i.kvp"
+		" FROM vm JOIN vm_processor p ON p.vm_id = vm.id JOIN vm_memory m ON m.vm_id = vm.id"
+		" JOIN vm_integration i ON i.vm_id = vm.id LEFT JOIN vm_linux_kernel_direct d ON d.vm_id = "
+		"vm.id"
 		" ORDER BY created_ms, vm.id",
 	[PROCESSOR_PUT] = "INSERT INTO vm_processor (vm_id, count) VALUES (?1, ?2)"
 			  " ON CONFLICT (vm_id) DO UPDATE SET count = ?2",
@@ -52,6 +60,17 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
 		       "initrd_path = ?3,"
 		       " command_line = ?4",
 	[DIRECT_DELETE] = "DELETE FROM vm_linux_kernel_direct WHERE vm_id = ?1",
+	[INTEGRATION_PUT] = "INSERT INTO vm_integration (vm_id, heartbeat, shutdown, timesync, kvp)"
+			    " VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (vm_id) DO UPDATE SET heartbeat = ?2, "
+			    "shutdown = ?3,"
+			    " timesync = ?4, kvp = ?5",
+	[CONTROLLERS_DELETE] = "DELETE FROM scsi_controller WHERE vm_id = ?1",
+	[CONTROLLER_INSERT] = "INSERT INTO scsi_controller (id, vm_id, position) VALUES (?1, ?2, ?3)",
+	[CONTROLLER_SELECT] = "SELECT id FROM scsi_controller WHERE vm_id = ?1 ORDER BY position",
+	[DRIVE_INSERT] = "INSERT INTO scsi_drive (controller_id, lun, kind, disk_id, path, read_only, direct)"
+			 " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+	[DRIVE_SELECT] = "SELECT lun, kind, disk_id, path, read_only, direct FROM scsi_drive"
+			 " WHERE controller_id = ?1 ORDER BY lun",
 	[JOB_INSERT] =
 		"INSERT INTO job (id, vm_id, type, state, submitted_ms, started_ms, changed_ms, error_code,"
 		" error_text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
@@ -256,6 +275,12 @@ static int put_settings(struct store *store, const struct store_vm *vm)
 		bind_text(statement, 3, vm->initrd_path);
 		bind_text(statement, 4, vm->command_line);
 	}
+	if (finish(statement))
+		return -1;
+	statement = store->statements[INTEGRATION_PUT];
+	bind_text(statement, 1, vm->id);
+	for (int i = 0; i < STORE_COMPONENT_COUNT; i++)
+		sqlite3_bind_int(statement, 2 + i, vm->components[i]);
 	return finish(statement);
 }
 
@@ -315,6 +340,8 @@ static void read_vm(sqlite3_stmt *statement, struct store_vm *vm)
 	column_text(statement, 12, vm->kernel_path, sizeof(vm->kernel_path));
 	column_text(statement, 13, vm->initrd_path, sizeof(vm->initrd_path));
 	column_text(statement, 14, vm->command_line, sizeof(vm->command_line));
+	for (int i = 0; i < STORE_COMPONENT_COUNT; i++)
+		vm->components[i] = sqlite3_column_int(statement, 15 + i) != 0;
 }
 
 int store_vm_each(struct store *store, int (*visit)(void *context, const struct store_vm *vm), void *context)
@@ -332,6 +359,117 @@ int store_vm_each(struct store *store, int (*visit)(void *context, const struct 
 	sqlite3_reset(statement);
 	free(vm);
 	return result == SQLITE_DONE && !stop ? 0 : -1;
+}
+
+static int put_drive(struct store *store, const char *controller_id, const struct store_drive *drive)
+{
+	sqlite3_stmt *statement = store->statements[DRIVE_INSERT];
+
+	bind_text(statement, 1, controller_id);
+	sqlite3_bind_int64(statement, 2, drive->lun);
+	sqlite3_bind_int(statement, 3, drive->kind);
+	bind_text(statement, 4, drive->disk_id);
+	/* NULL has a meaning here: a bind that failed must not pass for it. */
+	if (drive->path && sqlite3_bind_text(statement, 5, drive->path, -1, SQLITE_TRANSIENT) != SQLITE_OK) {
+		sqlite3_clear_bindings(statement);
+		return -1;
+	}
+	sqlite3_bind_int(statement, 6, drive->read_only);
+	sqlite3_bind_int(statement, 7, drive->direct);
+	return finish(statement);
+}
+
+static int put_storage(struct store *store, const char *vm_id, const struct store_storage *storage)
+{
+	sqlite3_stmt *statement = store->statements[CONTROLLERS_DELETE];
+
+	bind_text(statement, 1, vm_id);
+	if (finish(statement))
+		return -1;
+	statement = store->statements[CONTROLLER_INSERT];
+	for (unsigned i = 0; i < storage->controller_count; i++) {
+		bind_text(statement, 1, storage->controllers[i]);
+		bind_text(statement, 2, vm_id);
+		sqlite3_bind_int64(statement, 3, i);
+		if (finish(statement))
+			return -1;
+	}
+	for (unsigned i = 0; i < storage->drive_count; i++)
+		if (put_drive(store, storage->controllers[storage->drives[i].controller],
+			      &storage->drives[i]))
+			return -1;
+	return 0;
+}
+
+int store_storage_put(struct store *store, const char *vm_id, const struct store_storage *storage)
+{
+	bool own = !store->in_transaction;
+
+	if (own && store_begin(store))
+		return -1;
+	if (put_storage(store, vm_id, storage)) {
+		if (own)
+			store_rollback(store);
+		return -1;
+	}
+	return own ? store_commit(store) : 0;
+}
+
+static int get_drive(sqlite3_stmt *statement, struct store_storage *storage, unsigned controller)
+{
+	struct store_drive *drive = &storage->drives[storage->drive_count];
+
+	drive->controller = controller;
+	drive->lun = (unsigned)sqlite3_column_int(statement, 0);
+	drive->kind = (enum store_drive_kind)sqlite3_column_int(statement, 1);
+	column_text(statement, 2, drive->disk_id, sizeof(drive->disk_id));
+	drive->read_only = sqlite3_column_int(statement, 4) != 0;
+	drive->direct = sqlite3_column_int(statement, 5) != 0;
+	drive->path = NULL;
+	if (sqlite3_column_type(statement, 3) != SQLITE_NULL) {
+		drive->path = strdup((const char *)sqlite3_column_text(statement, 3));
+		if (!drive->path)
+			return -1;
+	}
+	storage->drive_count++;
+	return 0;
+}
+
+/* The schema bounds positions and LUNs, so that the arrays have room for all rows. */
+static int get_storage(struct store *store, const char *vm_id, struct store_storage *storage)
+{
+	sqlite3_stmt *statement = store->statements[CONTROLLER_SELECT];
+	int result;
+
+	bind_text(statement, 1, vm_id);
+	while ((result = sqlite3_step(statement)) == SQLITE_ROW)
+		column_text(statement, 0, storage->controllers[storage->controller_count++], STORE_ID_SIZE);
+	sqlite3_reset(statement);
+	statement = store->statements[DRIVE_SELECT];
+	for (unsigned i = 0; result == SQLITE_DONE && i < storage->controller_count; i++) {
+		bind_text(statement, 1, storage->controllers[i]);
+		while ((result = sqlite3_step(statement)) == SQLITE_ROW)
+			if (get_drive(statement, storage, i))
+				break;
+		sqlite3_reset(statement);
+	}
+	return result == SQLITE_DONE ? 0 : -1;
+}
+
+int store_storage_get(struct store *store, const char *vm_id, struct store_storage *storage)
+{
+	memset(storage, 0, sizeof(*storage));
+	if (get_storage(store, vm_id, storage) == 0)
+		return 0;
+	store_storage_clear(storage);
+	return -1;
+}
+
+void store_storage_clear(struct store_storage *storage)
+{
+	for (unsigned i = 0; i < storage->drive_count; i++)
+		free(storage->drives[i].path);
+	memset(storage, 0, sizeof(*storage));
 }
 
 static int put_job(struct store *store, enum statement which, const struct store_job *job)

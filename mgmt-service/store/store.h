@@ -18,7 +18,32 @@
 #define STORE_CMDLINE_MAX 2047
 #define STORE_STATUS_MAX  511
 
+/* What is in a machine, as the worker's contract bounds it. */
+#define STORE_CONTROLLERS_MAX 4
+#define STORE_LUNS_MAX        64
+#define STORE_DRIVES_MAX      (STORE_CONTROLLERS_MAX * STORE_LUNS_MAX)
+
+enum store_component { STORE_HEARTBEAT, STORE_SHUTDOWN, STORE_TIMESYNC, STORE_KVP, STORE_COMPONENT_COUNT };
+enum store_drive_kind { STORE_DISK_DRIVE, STORE_DVD_DRIVE };
+
 struct store;
+
+struct store_drive {
+	unsigned controller; /* index */
+	unsigned lun;
+	enum store_drive_kind kind;
+	char disk_id[STORE_ID_SIZE]; /* names the disk to the guest */
+	char *path;                  /* of the image; NULL: none */
+	bool read_only;
+	bool direct; /* around the host's page cache */
+};
+
+struct store_storage {
+	unsigned controller_count;
+	char controllers[STORE_CONTROLLERS_MAX][STORE_ID_SIZE];
+	unsigned drive_count;
+	struct store_drive drives[STORE_DRIVES_MAX]; /* by controller and LUN */
+};
 
 struct store_vm {
 	char id[STORE_ID_SIZE];
@@ -37,6 +62,7 @@ struct store_vm {
 	char kernel_path[STORE_PATH_MAX + 1];
 	char initrd_path[STORE_PATH_MAX + 1];
 	char command_line[STORE_CMDLINE_MAX + 1];
+	bool components[STORE_COMPONENT_COUNT]; /* enabled */
 };
 
 struct store_job {
@@ -63,13 +89,19 @@ int store_vm_update(struct store *store, const struct store_vm *vm);
 int store_vm_delete(struct store *store, const char *id);
 int store_vm_each(struct store *store, int (*visit)(void *context, const struct store_vm *vm), void *context);
 
+/* Replaces all controllers and drives of the machine. */
+int store_storage_put(struct store *store, const char *vm_id, const struct store_storage *storage);
+/* The paths are allocated; store_storage_clear() frees them. */
+int store_storage_get(struct store *store, const char *vm_id, struct store_storage *storage);
+void store_storage_clear(struct store_storage *storage);
+
 int store_job_insert(struct store *store, const struct store_job *job);
 int store_job_update(struct store *store, const struct store_job *job);
 int store_job_delete(struct store *store, const char *id);
 int store_job_each(struct store *store, int (*visit)(void *context, const struct store_job *job),
 		   void *context);
 
-/* Both or neither: a job and what it asks of its machine. */
+/* All or nothing of what is called between them. */
 int store_begin(struct store *store);
 int store_commit(struct store *store);
 void store_rollback(struct store *store);

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "cim_schema.gen.h"
+#include "vmms/storage_settings.h"
 
 #define SYSTEM_CLASS "Msvm_ComputerSystem"
 #define OK_TEXT      "Operating normally"
@@ -172,36 +173,32 @@ struct cim_instance *instance_setting(struct arena *arena, const struct setting_
 	return i;
 }
 
-struct vm *instance_setting_owner(struct model *model, const char *instance_id,
-				  const struct setting_kind **kind)
+struct vm *instance_setting_owner(struct model *model, const char *instance_id, const char **suffix)
 {
 	static const char prefix[] = "Microsoft:";
 	char id[STORE_ID_SIZE];
-	const char *suffix;
-	struct vm *vm;
 
-	*kind = NULL;
 	if (strncasecmp(instance_id, prefix, sizeof(prefix) - 1) != 0 ||
 	    strlen(instance_id) < sizeof(prefix) - 1 + STORE_ID_SIZE - 1)
 		return NULL;
 	memcpy(id, instance_id + sizeof(prefix) - 1, sizeof(id) - 1);
 	id[sizeof(id) - 1] = 0;
-	suffix = instance_id + sizeof(prefix) - 1 + STORE_ID_SIZE - 1;
-	vm = vm_find(model, id);
-	if (!vm || !*suffix)
-		return vm;
-	if (*suffix++ != '\\')
+	*suffix = instance_id + sizeof(prefix) - 1 + STORE_ID_SIZE - 1;
+	/* A backslash with nothing behind it names nothing. */
+	if (**suffix && (*(*suffix)++ != '\\' || !**suffix))
 		return NULL;
+	return vm_find(model, id);
+}
+
+const struct setting_kind *instance_setting_kind(const char *suffix)
+{
 	for (size_t i = 0; i < setting_kind_count; i++)
-		if (strcasecmp(suffix, setting_kinds[i].suffix) == 0) {
-			*kind = &setting_kinds[i];
-			return vm;
-		}
+		if (strcasecmp(suffix, setting_kinds[i].suffix) == 0)
+			return &setting_kinds[i];
 	return NULL;
 }
 
-static void enumerate_settings(struct cim_context *context, const struct cim_class *class,
-			       struct cim_list *out)
+void instance_settings(struct cim_context *context, const struct cim_class *class, struct cim_list *out)
 {
 	for (const struct vm *vm = context->model->vms; vm; vm = vm->next)
 		for (size_t i = 0; i < setting_kind_count; i++)
@@ -212,22 +209,46 @@ static void enumerate_settings(struct cim_context *context, const struct cim_cla
 
 static void enumerate_processors(struct cim_context *context, struct cim_list *out)
 {
-	enumerate_settings(context, &cim_class_Msvm_ProcessorSettingData, out);
+	instance_settings(context, &cim_class_Msvm_ProcessorSettingData, out);
 }
 
 static void enumerate_memories(struct cim_context *context, struct cim_list *out)
 {
-	enumerate_settings(context, &cim_class_Msvm_MemorySettingData, out);
+	instance_settings(context, &cim_class_Msvm_MemorySettingData, out);
 }
 
 static void enumerate_serial_ports(struct cim_context *context, struct cim_list *out)
 {
-	enumerate_settings(context, &cim_class_Msvm_SerialPortSettingData, out);
+	instance_settings(context, &cim_class_Msvm_SerialPortSettingData, out);
+}
+
+static void enumerate_heartbeats(struct cim_context *context, struct cim_list *out)
+{
+	instance_settings(context, &cim_class_Msvm_HeartbeatComponentSettingData, out);
+}
+
+static void enumerate_shutdowns(struct cim_context *context, struct cim_list *out)
+{
+	instance_settings(context, &cim_class_Msvm_ShutdownComponentSettingData, out);
+}
+
+static void enumerate_timesyncs(struct cim_context *context, struct cim_list *out)
+{
+	instance_settings(context, &cim_class_Msvm_TimeSyncComponentSettingData, out);
+}
+
+static void enumerate_kvp_exchanges(struct cim_context *context, struct cim_list *out)
+{
+	instance_settings(context, &cim_class_Msvm_KvpExchangeComponentSettingData, out);
 }
 
 CIM_PROVIDER(Msvm_ProcessorSettingData) = {.enumerate = enumerate_processors};
 CIM_PROVIDER(Msvm_MemorySettingData) = {.enumerate = enumerate_memories};
 CIM_PROVIDER(Msvm_SerialPortSettingData) = {.enumerate = enumerate_serial_ports};
+CIM_PROVIDER(Msvm_HeartbeatComponentSettingData) = {.enumerate = enumerate_heartbeats};
+CIM_PROVIDER(Msvm_ShutdownComponentSettingData) = {.enumerate = enumerate_shutdowns};
+CIM_PROVIDER(Msvm_TimeSyncComponentSettingData) = {.enumerate = enumerate_timesyncs};
+CIM_PROVIDER(Msvm_KvpExchangeComponentSettingData) = {.enumerate = enumerate_kvp_exchanges};
 
 static void enumerate_summaries(struct cim_context *context, struct cim_list *out)
 {
@@ -352,21 +373,38 @@ static void enumerate_settings_define_state(struct cim_context *context, struct 
 
 CIM_PROVIDER(Msvm_SettingsDefineState) = {.enumerate = enumerate_settings_define_state};
 
+static void add_component(struct cim_context *context, const struct vm *vm, struct cim_reference *part,
+			  struct cim_list *out)
+{
+	add_link(context, out, &cim_class_Msvm_VirtualSystemSettingDataComponent,
+		 Msvm_VirtualSystemSettingDataComponent_GroupComponent,
+		 instance_vssd_reference(context->arena, vm->record.id),
+		 Msvm_VirtualSystemSettingDataComponent_PartComponent, part);
+}
+
 static void enumerate_components(struct cim_context *context, struct cim_list *out)
 {
-	for (const struct vm *vm = context->model->vms; vm; vm = vm->next)
+	struct storage_item items[STORAGE_ITEMS_MAX];
+
+	for (const struct vm *vm = context->model->vms; vm; vm = vm->next) {
+		size_t count = storage_items(&vm->storage, items);
+
 		for (size_t i = 0; i < setting_kind_count; i++) {
 			const char *keys[] = {
 				setting_id(context->arena, vm->record.id, setting_kinds[i].suffix)};
 
-			if (!setting_kinds[i].present(&vm->record))
-				continue;
-			add_link(context, out, &cim_class_Msvm_VirtualSystemSettingDataComponent,
-				 Msvm_VirtualSystemSettingDataComponent_GroupComponent,
-				 instance_vssd_reference(context->arena, vm->record.id),
-				 Msvm_VirtualSystemSettingDataComponent_PartComponent,
-				 cim_reference_make(context->arena, setting_kinds[i].class, 1, keys));
+			if (setting_kinds[i].present(&vm->record))
+				add_component(
+					context, vm,
+					cim_reference_make(context->arena, setting_kinds[i].class, 1, keys),
+					out);
 		}
+		for (size_t i = 0; i < count; i++)
+			add_component(context, vm,
+				      storage_setting_reference(context->arena, vm->record.id, &vm->storage,
+								&items[i]),
+				      out);
+	}
 }
 
 CIM_PROVIDER(Msvm_VirtualSystemSettingDataComponent) = {.enumerate = enumerate_components};

@@ -4,6 +4,7 @@
 #define VMMS_INSTANCES_H
 
 #include "cim/provider.h"
+#include "vmms/setting_put.h"
 #include "vmms/vm.h"
 
 struct cim_reference *instance_system_reference(struct arena *arena, const char *name);
@@ -12,18 +13,14 @@ struct cim_reference *instance_vssd_reference(struct arena *arena, const char *v
 struct cim_instance *instance_vssd(struct arena *arena, const struct store_vm *vm);
 struct cim_instance *instance_error(struct arena *arena, const struct job *job);
 
-/* Device settings: one row per class that may hang on a system setting. */
-enum setting_put { SETTING_PUT, SETTING_NOT_BACKED, SETTING_REFUSED };
-
+/* Device settings of which a machine has at most one. */
 struct setting_kind {
 	const struct cim_class *class;
 	const char *suffix; /* InstanceID is Microsoft:<vm>\<suffix> */
 	bool removable;
 	bool (*present)(const struct store_vm *vm);
 	void (*fill)(struct cim_instance *instance, const struct store_vm *vm);
-	/* Takes one property that the client set; refusals go to the context's error. */
-	enum setting_put (*put)(struct cim_context *context, struct store_vm *vm, int property,
-				const struct cim_value *value);
+	setting_put_function *put;
 };
 
 extern const struct setting_kind setting_kinds[];
@@ -31,9 +28,12 @@ extern const size_t setting_kind_count;
 
 struct cim_instance *instance_setting(struct arena *arena, const struct setting_kind *kind,
 				      const struct store_vm *vm);
-/* Splits "Microsoft:<GUID>[\suffix]"; the kind is NULL for the system setting itself. NULL: no such machine
- * or kind. */
-struct vm *instance_setting_owner(struct model *model, const char *instance_id,
-				  const struct setting_kind **kind);
+/* Of every machine that has one. */
+void instance_settings(struct cim_context *context, const struct cim_class *class, struct cim_list *out);
+/* Splits "Microsoft:<GUID>[\suffix]"; the suffix is empty for the system setting itself. NULL: no such
+ * machine. */
+struct vm *instance_setting_owner(struct model *model, const char *instance_id, const char **suffix);
+/* NULL: the suffix means none of these. */
+const struct setting_kind *instance_setting_kind(const char *suffix);
 
 #endif

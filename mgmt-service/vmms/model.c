@@ -116,9 +116,13 @@ static int open_directories(struct model *model, char *reason, unsigned reason_s
 
 static int load_vm(void *context, const struct store_vm *record)
 {
+	struct model *model = context;
+	struct vm *vm;
+
 	if (record->state < 0 || record->state >= VM_STATE_COUNT)
 		return -1;
-	return vm_restore(context, record) ? 0 : -1;
+	vm = vm_restore(model, record);
+	return vm ? store_storage_get(model->store, record->id, &vm->storage) : -1;
 }
 
 static int load_job(void *context, const struct store_job *record)

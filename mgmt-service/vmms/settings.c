@@ -7,31 +7,12 @@
 #include "cim_schema.gen.h"
 #include "daemon/log.h"
 #include "vmms/instances.h"
-#include "vmms/kernel_file.h"
+#include "vmms/host_file.h"
+#include "vmms/integration.h"
+#include "vmms/storage_settings.h"
 
 #define MEMORY_DEFAULT_MIB 1024
 #define NAME_DEFAULT       "New Virtual Machine"
-
-/* Text of a client that goes into names, paths and command lines: no control characters, and it must fit. */
-static enum setting_put put_text(struct cim_context *context, const char *field,
-				 const struct cim_value *value, char *out, size_t size)
-{
-	const char *text = value->items[0].string;
-
-	for (const char *c = text; *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7f) {
-			cim_error_set(&context->error, context->arena, CIM_ERR_INVALID_PARAMETER, field,
-				      "%s must not contain control characters", field);
-			return SETTING_REFUSED;
-		}
-	if (strlen(text) >= size) {
-		cim_error_set(&context->error, context->arena, CIM_ERR_INVALID_PARAMETER, field,
-			      "%s is longer than %zu bytes", field, size - 1);
-		return SETTING_REFUSED;
-	}
-	snprintf(out, size, "%s", text);
-	return SETTING_PUT;
-}
 
 static bool always(const struct store_vm *vm)
 {
@@ -44,17 +25,16 @@ static void fill_processor(struct cim_instance *i, const struct store_vm *vm)
 	cim_set_uint(i, Msvm_ProcessorSettingData_VirtualQuantity, vm->processor_count);
 }
 
-static enum setting_put put_processor(struct cim_context *context, struct store_vm *vm, int property,
-				      const struct cim_value *value)
+static enum setting_put put_processor(struct cim_context *context, const struct setting_target *target,
+				      int property, const struct cim_value *value)
 {
 	if (property != Msvm_ProcessorSettingData_VirtualQuantity)
 		return SETTING_NOT_BACKED;
-	if (value->items[0].uint < 1 || value->items[0].uint > VM_PROCESSORS_MAX) {
-		cim_error_set(&context->error, context->arena, CIM_ERR_INVALID_PARAMETER, "VirtualQuantity",
-			      "VirtualQuantity: a virtual machine has 1 to %d processors", VM_PROCESSORS_MAX);
-		return SETTING_REFUSED;
-	}
-	vm->processor_count = (unsigned)value->items[0].uint;
+	if (value->items[0].uint < 1 || value->items[0].uint > VM_PROCESSORS_MAX)
+		return setting_put_refuse(context, "VirtualQuantity",
+					  "VirtualQuantity: a virtual machine has 1 to %d processors",
+					  VM_PROCESSORS_MAX);
+	target->vm->processor_count = (unsigned)value->items[0].uint;
 	return SETTING_PUT;
 }
 
@@ -67,20 +47,18 @@ static void fill_memory(struct cim_instance *i, const struct store_vm *vm)
 	cim_set_boolean(i, Msvm_MemorySettingData_DynamicMemoryEnabled, false);
 }
 
-static enum setting_put put_memory(struct cim_context *context, struct store_vm *vm, int property,
-				   const struct cim_value *value)
+static enum setting_put put_memory(struct cim_context *context, const struct setting_target *target,
+				   int property, const struct cim_value *value)
 {
 	uint64_t mib = value->items[0].uint;
 
 	if (property != Msvm_MemorySettingData_VirtualQuantity)
 		return SETTING_NOT_BACKED;
-	if (mib < VM_MEMORY_MIN_MIB || mib > VM_MEMORY_MAX_MIB || mib % VM_MEMORY_STEP_MIB) {
-		cim_error_set(&context->error, context->arena, CIM_ERR_INVALID_PARAMETER, "VirtualQuantity",
-			      "VirtualQuantity: memory is an even number of MiB from %d on",
-			      VM_MEMORY_MIN_MIB);
-		return SETTING_REFUSED;
-	}
-	vm->startup_mib = mib;
+	if (mib < VM_MEMORY_MIN_MIB || mib > VM_MEMORY_MAX_MIB || mib % VM_MEMORY_STEP_MIB)
+		return setting_put_refuse(context, "VirtualQuantity",
+					  "VirtualQuantity: memory is an even number of MiB from %d on",
+					  VM_MEMORY_MIN_MIB);
+	target->vm->startup_mib = mib;
 	return SETTING_PUT;
 }
 
@@ -92,8 +70,8 @@ static void fill_serial_port(struct cim_instance *i, const struct store_vm *vm)
 	cim_set_string(i, Msvm_SerialPortSettingData_AddressOnParent, "0");
 }
 
-static enum setting_put put_nothing(struct cim_context *context, struct store_vm *vm, int property,
-				    const struct cim_value *value)
+static enum setting_put put_nothing(struct cim_context *context, const struct setting_target *target,
+				    int property, const struct cim_value *value)
 {
 	return SETTING_NOT_BACKED;
 }
@@ -112,24 +90,34 @@ static void fill_linux_direct(struct cim_instance *i, const struct store_vm *vm)
 	cim_set_string(i, Undercroft_LinuxKernelDirectSettingData_CommandLine, vm->command_line);
 }
 
+static enum setting_put put_text(struct cim_context *context, const char *field,
+				 const struct cim_value *value, char *out, size_t size)
+{
+	if (!setting_put_check_text(context, field, value->items[0].string, size - 1))
+		return SETTING_REFUSED;
+	snprintf(out, size, "%s", value->items[0].string);
+	return SETTING_PUT;
+}
+
 static enum setting_put put_path(struct cim_context *context, const char *field,
 				 const struct cim_value *value, bool may_be_empty, char *out)
 {
 	if (put_text(context, field, value, out, STORE_PATH_MAX + 1) == SETTING_REFUSED)
 		return SETTING_REFUSED;
-	if ((may_be_empty && !out[0]) || kernel_file_allowed(context->model->config, out))
+	if ((may_be_empty && !out[0]) || host_file_allowed(&context->model->config->kernels, out))
 		return SETTING_PUT;
-	cim_error_set(
-		&context->error, context->arena, CIM_ERR_INVALID_PARAMETER, field,
+	return setting_put_refuse(
+		context, field,
 		"%s must be an absolute path below one of the directories that the configuration allows "
 		"(kernel-directories)",
 		field);
-	return SETTING_REFUSED;
 }
 
-static enum setting_put put_linux_direct(struct cim_context *context, struct store_vm *vm, int property,
-					 const struct cim_value *value)
+static enum setting_put put_linux_direct(struct cim_context *context, const struct setting_target *target,
+					 int property, const struct cim_value *value)
 {
+	struct store_vm *vm = target->vm;
+
 	switch (property) {
 	case Undercroft_LinuxKernelDirectSettingData_KernelPath:
 		return put_path(context, "KernelPath", value, false, vm->kernel_path);
@@ -142,26 +130,63 @@ static enum setting_put put_linux_direct(struct cim_context *context, struct sto
 	}
 }
 
+/* EnabledState is the first property that the classes of the components have of their own. */
+#define COMPONENT_STATE ((int)Msvm_HeartbeatComponentSettingData_EnabledState)
+_Static_assert((int)Msvm_ShutdownComponentSettingData_EnabledState == COMPONENT_STATE, "one index for all");
+_Static_assert((int)Msvm_TimeSyncComponentSettingData_EnabledState == COMPONENT_STATE, "one index for all");
+_Static_assert((int)Msvm_KvpExchangeComponentSettingData_EnabledState == COMPONENT_STATE,
+	       "one index for all");
+
+#define COMPONENT_ENABLED  2
+#define COMPONENT_DISABLED 3
+
+static void fill_component(struct cim_instance *i, const struct store_vm *vm)
+{
+	cim_set_uint(i, COMPONENT_STATE,
+		     vm->components[integration_component_of(i->class)] ? COMPONENT_ENABLED
+									: COMPONENT_DISABLED);
+}
+
+static enum setting_put put_component(struct cim_context *context, const struct setting_target *target,
+				      int property, const struct cim_value *value)
+{
+	if (property != COMPONENT_STATE)
+		return SETTING_NOT_BACKED;
+	if (value->items[0].uint != COMPONENT_ENABLED && value->items[0].uint != COMPONENT_DISABLED)
+		return setting_put_refuse(context, "EnabledState",
+					  "EnabledState must be %d (enabled) or %d (disabled)",
+					  COMPONENT_ENABLED, COMPONENT_DISABLED);
+	target->vm->components[integration_component_of(target->class)] =
+		value->items[0].uint == COMPONENT_ENABLED;
+	return SETTING_PUT;
+}
+
 const struct setting_kind setting_kinds[] = {
 	{&cim_class_Msvm_ProcessorSettingData, "Processor", false, always, fill_processor, put_processor},
 	{&cim_class_Msvm_MemorySettingData, "Memory", false, always, fill_memory, put_memory},
 	{&cim_class_Msvm_SerialPortSettingData, "COM1", false, always, fill_serial_port, put_nothing},
 	{&cim_class_Undercroft_LinuxKernelDirectSettingData, "LinuxKernelDirect", true, has_linux_direct,
 	 fill_linux_direct, put_linux_direct},
+	{&cim_class_Msvm_HeartbeatComponentSettingData, INTEGRATION_HEARTBEAT_SETTING, false, always,
+	 fill_component, put_component},
+	{&cim_class_Msvm_ShutdownComponentSettingData, INTEGRATION_SHUTDOWN_SETTING, false, always,
+	 fill_component, put_component},
+	{&cim_class_Msvm_TimeSyncComponentSettingData, INTEGRATION_TIMESYNC_SETTING, false, always,
+	 fill_component, put_component},
+	{&cim_class_Msvm_KvpExchangeComponentSettingData, INTEGRATION_KVP_SETTING, false, always,
+	 fill_component, put_component},
 };
 const size_t setting_kind_count = sizeof(setting_kinds) / sizeof(setting_kinds[0]);
 
-static enum setting_put put_vssd(struct cim_context *context, struct store_vm *vm, int property,
-				 const struct cim_value *value)
+static enum setting_put put_vssd(struct cim_context *context, const struct setting_target *target,
+				 int property, const struct cim_value *value)
 {
+	struct store_vm *vm = target->vm;
 	size_t used = 0;
 
 	if (property == Msvm_VirtualSystemSettingData_ElementName) {
-		if (!value->items[0].string[0]) {
-			cim_error_set(&context->error, context->arena, CIM_ERR_INVALID_PARAMETER,
-				      "ElementName", "ElementName must not be empty");
-			return SETTING_REFUSED;
-		}
+		if (!value->items[0].string[0])
+			return setting_put_refuse(context, "ElementName", "ElementName must not be empty");
 		return put_text(context, "ElementName", value, vm->element_name, sizeof(vm->element_name));
 	}
 	if (property != Msvm_VirtualSystemSettingData_Notes)
@@ -170,44 +195,11 @@ static enum setting_put put_vssd(struct cim_context *context, struct store_vm *v
 	for (size_t i = 0; i < value->count; i++) {
 		used += (size_t)snprintf(vm->notes + used, sizeof(vm->notes) - used, "%s%s", i ? "\n" : "",
 					 value->items[i].string);
-		if (used >= sizeof(vm->notes)) {
-			cim_error_set(&context->error, context->arena, CIM_ERR_INVALID_PARAMETER, "Notes",
-				      "Notes are longer than %d bytes", STORE_NOTES_MAX);
-			return SETTING_REFUSED;
-		}
+		if (used >= sizeof(vm->notes))
+			return setting_put_refuse(context, "Notes", "Notes are longer than %d bytes",
+						  STORE_NOTES_MAX);
 	}
 	return SETTING_PUT;
-}
-
-/*
- * Puts what is set in `changes` into the draft. A property that nothing here backs may only repeat its
- * present value, so that a client can send back what it has read.
- */
-static bool apply(struct cim_context *context, struct store_vm *draft, const struct cim_instance *current,
-		  const struct cim_instance *changes,
-		  enum setting_put (*put)(struct cim_context *, struct store_vm *, int,
-					  const struct cim_value *))
-{
-	for (size_t i = 0; i < changes->class->property_count; i++) {
-		const char *name = changes->class->properties[i].name;
-
-		if (!changes->values[i].is_set || i == (size_t)CIM_SettingData_InstanceID)
-			continue;
-		switch (put(context, draft, (int)i, &changes->values[i])) {
-		case SETTING_PUT:
-			break;
-		case SETTING_REFUSED:
-			return false;
-		case SETTING_NOT_BACKED:
-			if (cim_value_equal(changes->class->properties[i].value.type, &changes->values[i],
-					    &current->values[i]))
-				break;
-			cim_error_set(&context->error, context->arena, CIM_ERR_NOT_SUPPORTED, name,
-				      "%s of %s cannot be changed", name, changes->class->name);
-			return false;
-		}
-	}
-	return true;
 }
 
 static const struct setting_kind *kind_of_class(const struct cim_class *class)
@@ -233,32 +225,38 @@ static bool require_off(struct cim_context *context, const struct vm *vm)
 	return false;
 }
 
-/* A setting that comes with a new machine, or is added to one. */
-static bool add_setting(struct cim_context *context, struct store_vm *draft,
-			const struct cim_instance *setting, bool defining)
-{
-	const struct setting_kind *kind = kind_of_class(setting->class);
+/* ---- drafts: what a call makes of its machines, kept only when all of it is good ---- */
 
-	if (!kind) {
-		cim_error_set(&context->error, context->arena, CIM_ERR_NOT_SUPPORTED, "ResourceSettings",
-			      "%s cannot be added to a virtual machine", setting->class->name);
-		return false;
+struct draft {
+	struct vm *vm; /* NULL: it does not exist yet */
+	struct store_vm record;
+	struct store_storage storage; /* paths are the arena's or the machine's */
+	bool storage_changed;
+	struct draft *next;
+};
+
+static struct draft *new_draft(struct cim_context *context, struct vm *vm)
+{
+	struct draft *draft = arena_alloc(context->arena, sizeof(*draft));
+
+	draft->vm = vm;
+	if (vm) {
+		draft->record = vm->record;
+		draft->storage = vm->storage;
 	}
-	if (kind->present(draft) && !defining) {
-		cim_error_set(&context->error, context->arena, CIM_ERR_INVALID_PARAMETER, "ResourceSettings",
-			      "The virtual machine has its %s already; change it with ModifyResourceSettings",
-			      setting->class->name);
-		return false;
-	}
-	if (kind->removable) {
-		if (!cim_get_string(setting, Undercroft_LinuxKernelDirectSettingData_KernelPath)) {
-			cim_error_set(&context->error, context->arena, CIM_ERR_INVALID_PARAMETER,
-				      "KernelPath", "KernelPath is required");
-			return false;
-		}
-		draft->has_linux_direct = true;
-	}
-	return apply(context, draft, instance_setting(context->arena, kind, draft), setting, kind->put);
+	return draft;
+}
+
+/* The draft of a machine whose devices are to change. NULL with the error: it is not off. */
+static struct draft *draft_of(struct cim_context *context, struct draft **drafts, struct vm *vm)
+{
+	for (; *drafts; drafts = &(*drafts)->next)
+		if ((*drafts)->vm == vm)
+			return *drafts;
+	if (!require_off(context, vm))
+		return NULL;
+	*drafts = new_draft(context, vm);
+	return *drafts;
 }
 
 static uint32_t failed(const struct cim_context *context)
@@ -266,27 +264,122 @@ static uint32_t failed(const struct cim_context *context)
 	return cim_status_return_value(context->error.status);
 }
 
-/* On disk first, then in the model. */
-static bool commit(struct cim_context *context, struct vm *vm, struct store_vm *draft)
+static bool store_failed(struct cim_context *context)
 {
-	draft->config_changed_ms = model_now_ms();
-	if (store_vm_update(context->model->store, draft)) {
-		cim_error_set(&context->error, context->arena, CIM_ERR_FAILED, NULL, "Store: %s",
-			      store_error(context->model->store));
+	cim_error_set(&context->error, context->arena, CIM_ERR_FAILED, NULL, "Store: %s",
+		      store_error(context->model->store));
+	return false;
+}
+
+static bool write_drafts(struct store *store, struct draft *drafts)
+{
+	if (store_begin(store))
 		return false;
+	for (struct draft *d = drafts; d; d = d->next)
+		if (store_vm_update(store, &d->record) ||
+		    (d->storage_changed && store_storage_put(store, d->record.id, &d->storage))) {
+			store_rollback(store);
+			return false;
+		}
+	return store_commit(store) == 0;
+}
+
+/* On disk first, then in the model. */
+static bool commit(struct cim_context *context, struct draft *drafts)
+{
+	for (struct draft *d = drafts; d; d = d->next)
+		d->record.config_changed_ms = model_now_ms();
+	if (!write_drafts(context->model->store, drafts))
+		return store_failed(context);
+	for (struct draft *d = drafts; d; d = d->next) {
+		d->vm->record = d->record;
+		if (d->storage_changed)
+			vm_take_storage(d->vm, &d->storage);
+		log_notice("vm.modify", "vm=%s", d->record.id);
 	}
-	vm->record = *draft;
-	log_notice("vm.modify", "vm=%s", draft->id);
 	return true;
 }
 
-static struct store_vm *new_draft(struct cim_context *context, const struct store_vm *from)
-{
-	struct store_vm *draft = arena_alloc(context->arena, sizeof(*draft));
+/* ---- what is added ---- */
 
-	if (from)
-		*draft = *from;
-	return draft;
+/* Classes of which a machine has at most one. */
+static bool add_single(struct cim_context *context, struct draft *draft, const struct cim_instance *setting,
+		       bool defining)
+{
+	const struct setting_kind *kind = kind_of_class(setting->class);
+	struct setting_target target = {.class = setting->class, .vm = &draft->record};
+
+	if (!kind) {
+		cim_error_set(&context->error, context->arena, CIM_ERR_NOT_SUPPORTED, "ResourceSettings",
+			      "%s cannot be added to a virtual machine", setting->class->name);
+		return false;
+	}
+	if (kind->present(&draft->record) && !defining) {
+		setting_put_refuse(context, "ResourceSettings",
+				   "The virtual machine has its %s already; change it with "
+				   "ModifyResourceSettings",
+				   setting->class->name);
+		return false;
+	}
+	if (kind->removable) {
+		if (!cim_get_string(setting, Undercroft_LinuxKernelDirectSettingData_KernelPath)) {
+			setting_put_refuse(context, "KernelPath", "KernelPath is required");
+			return false;
+		}
+		draft->record.has_linux_direct = true;
+	}
+	return setting_put_all(context, &target, instance_setting(context->arena, kind, &draft->record),
+			       setting, kind->put);
+}
+
+/* All settings in their order; the references in `results`, if it is not NULL. */
+static bool add_settings(struct cim_context *context, struct draft *draft, const struct cim_value *resources,
+			 struct cim_reference **results)
+{
+	struct storage_adding adding = {
+		.vm_id = draft->record.id,
+		.storage = &draft->storage,
+		.labels = arena_alloc(context->arena, (resources->count + 1) * sizeof(*adding.labels))};
+
+	for (size_t i = 0; resources->is_set && i < resources->count; i++) {
+		const struct cim_instance *setting = resources->items[i].instance;
+		bool is_storage = storage_setting_class(setting->class);
+
+		if (is_storage ? !storage_setting_add(context, &adding, setting)
+			       : !add_single(context, draft, setting, !results))
+			return false;
+		draft->storage_changed |= is_storage;
+		if (!results)
+			continue;
+		results[i] =
+			is_storage
+				? storage_setting_reference(context->arena, draft->record.id, &draft->storage,
+							    &adding.labels[adding.count - 1].item)
+				: cim_reference_of(instance_setting(
+					  context->arena, kind_of_class(setting->class), &draft->record));
+	}
+	return true;
+}
+
+static void set_defaults(struct store_vm *vm)
+{
+	model_new_id(vm->id);
+	snprintf(vm->element_name, sizeof(vm->element_name), "%s", NAME_DEFAULT);
+	vm->created_ms = vm->config_changed_ms = vm->state_changed_ms = model_now_ms();
+	vm->state = VM_OFF;
+	vm->requested_state = VM_REQUEST_NONE;
+	vm->processor_count = 1;
+	vm->startup_mib = MEMORY_DEFAULT_MIB;
+	for (int i = 0; i < STORE_COMPONENT_COUNT; i++)
+		vm->components[i] = true;
+}
+
+static bool put_system(struct cim_context *context, struct draft *draft, const struct cim_instance *system)
+{
+	struct setting_target target = {.class = system->class, .vm = &draft->record};
+
+	return setting_put_all(context, &target, instance_vssd(context->arena, &draft->record), system,
+			       put_vssd);
 }
 
 CIM_METHOD(Msvm_VirtualSystemManagementService, DefineSystem)
@@ -295,7 +388,7 @@ CIM_METHOD(Msvm_VirtualSystemManagementService, DefineSystem)
 		in, CIM_PARAMETER(Msvm_VirtualSystemManagementService, DefineSystem, SystemSettings));
 	const struct cim_value *resources = &in->values[CIM_PARAMETER(Msvm_VirtualSystemManagementService,
 								      DefineSystem, ResourceSettings)];
-	struct store_vm *draft = new_draft(context, NULL);
+	struct draft *draft = new_draft(context, NULL);
 	struct vm *vm;
 
 	if (in->values[CIM_PARAMETER(Msvm_VirtualSystemManagementService, DefineSystem,
@@ -304,22 +397,14 @@ CIM_METHOD(Msvm_VirtualSystemManagementService, DefineSystem)
 		return cim_error_set(&context->error, context->arena, CIM_ERR_NOT_SUPPORTED,
 				     "ReferenceConfiguration",
 				     "A machine cannot be defined from another one yet");
-	model_new_id(draft->id);
-	snprintf(draft->element_name, sizeof(draft->element_name), "%s", NAME_DEFAULT);
-	draft->created_ms = draft->config_changed_ms = draft->state_changed_ms = model_now_ms();
-	draft->state = VM_OFF;
-	draft->requested_state = VM_REQUEST_NONE;
-	draft->processor_count = 1;
-	draft->startup_mib = MEMORY_DEFAULT_MIB;
-	if (!apply(context, draft, instance_vssd(context->arena, draft), system, put_vssd))
+	set_defaults(&draft->record);
+	if (!put_system(context, draft, system) || !add_settings(context, draft, resources, NULL))
 		return failed(context);
-	for (size_t i = 0; resources->is_set && i < resources->count; i++)
-		if (!add_setting(context, draft, resources->items[i].instance, true))
-			return failed(context);
-	vm = vm_create(context->model, draft);
-	if (!vm)
-		return cim_error_set(&context->error, context->arena, CIM_ERR_FAILED, NULL, "Store: %s",
-				     store_error(context->model->store));
+	vm = vm_create(context->model, &draft->record, &draft->storage);
+	if (!vm) {
+		store_failed(context);
+		return failed(context);
+	}
 	log_notice("vm.define", "vm=%s name=\"%s\"", vm->record.id, vm->record.element_name);
 	cim_argument_set_reference(
 		out, CIM_PARAMETER(Msvm_VirtualSystemManagementService, DefineSystem, ResultingSystem),
@@ -340,10 +425,20 @@ CIM_METHOD(Msvm_VirtualSystemManagementService, DestroySystem)
 	if (!require_off(context, vm))
 		return failed(context);
 	log_notice("vm.destroy", "vm=%s name=\"%s\"", vm->record.id, vm->record.element_name);
-	if (vm_destroy(context->model, vm))
-		return cim_error_set(&context->error, context->arena, CIM_ERR_FAILED, NULL, "Store: %s",
-				     store_error(context->model->store));
+	if (vm_destroy(context->model, vm)) {
+		store_failed(context);
+		return failed(context);
+	}
 	return CIM_RETURN_COMPLETED;
+}
+
+/* The machine that has this system setting, or NULL. */
+static struct vm *system_owner(struct model *model, const char *instance_id)
+{
+	const char *suffix;
+	struct vm *vm = instance_id ? instance_setting_owner(model, instance_id, &suffix) : NULL;
+
+	return vm && !*suffix ? vm : NULL;
 }
 
 CIM_METHOD(Msvm_VirtualSystemManagementService, ModifySystemSettings)
@@ -351,25 +446,18 @@ CIM_METHOD(Msvm_VirtualSystemManagementService, ModifySystemSettings)
 	const struct cim_instance *system = cim_argument_instance(
 		in, CIM_PARAMETER(Msvm_VirtualSystemManagementService, ModifySystemSettings, SystemSettings));
 	const char *id = cim_get_string(system, Msvm_VirtualSystemSettingData_InstanceID);
-	const struct setting_kind *kind;
-	struct vm *vm = id ? instance_setting_owner(context->model, id, &kind) : NULL;
-	struct store_vm *draft;
+	struct vm *vm = system_owner(context->model, id);
+	struct draft *draft;
 
-	if (!vm || kind)
+	if (!vm)
 		return cim_error_set(&context->error, context->arena,
 				     id ? CIM_ERR_NOT_FOUND : CIM_ERR_INVALID_PARAMETER, "InstanceID",
 				     "InstanceID must name the settings of a virtual machine");
-	draft = new_draft(context, &vm->record);
-	if (!apply(context, draft, instance_vssd(context->arena, &vm->record), system, put_vssd) ||
-	    !commit(context, vm, draft))
+	/* Names and notes change in any state. */
+	draft = new_draft(context, vm);
+	if (!put_system(context, draft, system) || !commit(context, draft))
 		return failed(context);
 	return CIM_RETURN_COMPLETED;
-}
-
-static struct cim_reference *setting_reference(struct cim_context *context, const struct cim_class *class,
-					       const struct store_vm *vm)
-{
-	return cim_reference_of(instance_setting(context->arena, kind_of_class(class), vm));
 }
 
 CIM_METHOD(Msvm_VirtualSystemManagementService, AddResourceSettings)
@@ -379,26 +467,17 @@ CIM_METHOD(Msvm_VirtualSystemManagementService, AddResourceSettings)
 							 AddResourceSettings, AffectedConfiguration));
 	const struct cim_value *resources = &in->values[CIM_PARAMETER(Msvm_VirtualSystemManagementService,
 								      AddResourceSettings, ResourceSettings)];
-	const char *id = cim_reference_key(affected, "InstanceID");
-	const struct setting_kind *kind = NULL;
-	struct vm *vm = id ? instance_setting_owner(context->model, id, &kind) : NULL;
+	struct vm *vm = system_owner(context->model, cim_reference_key(affected, "InstanceID"));
 	struct cim_reference **results;
-	struct store_vm *draft;
+	struct draft *draft = NULL;
 
-	if (!vm || kind)
+	if (!vm)
 		return cim_error_set(&context->error, context->arena, CIM_ERR_NOT_FOUND,
 				     "AffectedConfiguration",
 				     "AffectedConfiguration names no settings of a virtual machine");
-	if (!require_off(context, vm))
-		return failed(context);
-	draft = new_draft(context, &vm->record);
 	results = arena_alloc(context->arena, (resources->count + 1) * sizeof(*results));
-	for (size_t i = 0; i < resources->count; i++) {
-		if (!add_setting(context, draft, resources->items[i].instance, false))
-			return failed(context);
-		results[i] = setting_reference(context, resources->items[i].instance->class, draft);
-	}
-	if (!commit(context, vm, draft))
+	if (!draft_of(context, &draft, vm) || !add_settings(context, draft, resources, results) ||
+	    !commit(context, draft))
 		return failed(context);
 	cim_argument_set_references(out,
 				    CIM_PARAMETER(Msvm_VirtualSystemManagementService, AddResourceSettings,
@@ -407,29 +486,62 @@ CIM_METHOD(Msvm_VirtualSystemManagementService, AddResourceSettings)
 	return CIM_RETURN_COMPLETED;
 }
 
-/* One change of one machine; several machines in one call change one after the other. */
-static bool modify_one(struct cim_context *context, const struct cim_instance *changes, const char *field,
-		       struct cim_reference **result)
+/* ---- what is changed and removed ---- */
+
+/* A device setting that is there: of a kind with one per machine, or an item of the storage. */
+struct found_setting {
+	struct vm *vm;
+	const struct setting_kind *kind; /* NULL: storage */
+	const char *suffix;
+	struct storage_item item;
+};
+
+static bool find_setting(struct model *model, const char *instance_id, struct found_setting *found)
+{
+	found->vm = instance_id ? instance_setting_owner(model, instance_id, &found->suffix) : NULL;
+	if (!found->vm)
+		return false;
+	found->kind = instance_setting_kind(found->suffix);
+	return found->kind ? found->kind->present(&found->vm->record)
+			   : storage_item_find(&found->vm->storage, found->suffix, &found->item);
+}
+
+static const struct cim_class *class_of(const struct found_setting *found)
+{
+	if (found->kind)
+		return found->kind->class;
+	return found->item.kind == STORAGE_IMAGE ? &cim_class_Msvm_StorageAllocationSettingData
+						 : &cim_class_Msvm_ResourceAllocationSettingData;
+}
+
+static bool modify_one(struct cim_context *context, struct draft **drafts, const struct cim_instance *changes,
+		       const char *field, struct cim_reference **result)
 {
 	const char *id = cim_get_string(changes, CIM_SettingData_InstanceID);
-	const struct setting_kind *kind = NULL;
-	struct vm *vm = id ? instance_setting_owner(context->model, id, &kind) : NULL;
-	struct store_vm *draft;
+	struct setting_target target = {.class = changes->class};
+	struct found_setting found;
+	struct draft *draft;
 
-	if (!vm || !kind || kind->class != changes->class || !kind->present(&vm->record)) {
+	if (!find_setting(context->model, id, &found) || class_of(&found) != changes->class) {
 		cim_error_set(&context->error, context->arena,
 			      id ? CIM_ERR_NOT_FOUND : CIM_ERR_INVALID_PARAMETER, field,
 			      "%s: InstanceID must name a present %s", field, changes->class->name);
 		return false;
 	}
-	if (!require_off(context, vm))
+	draft = draft_of(context, drafts, found.vm);
+	if (!draft)
 		return false;
-	draft = new_draft(context, &vm->record);
-	if (!apply(context, draft, instance_setting(context->arena, kind, &vm->record), changes, kind->put) ||
-	    !commit(context, vm, draft))
-		return false;
-	*result = setting_reference(context, kind->class, draft);
-	return true;
+	if (!found.kind) {
+		draft->storage_changed = true;
+		*result = storage_setting_reference(context->arena, draft->record.id, &draft->storage,
+						    &found.item);
+		return storage_setting_modify(context, draft->record.id, &draft->storage, &found.item,
+					      changes);
+	}
+	target.vm = &draft->record;
+	*result = cim_reference_of(instance_setting(context->arena, found.kind, &draft->record));
+	return setting_put_all(context, &target, instance_setting(context->arena, found.kind, &draft->record),
+			       changes, found.kind->put);
 }
 
 CIM_METHOD(Msvm_VirtualSystemManagementService, ModifyResourceSettings)
@@ -438,10 +550,14 @@ CIM_METHOD(Msvm_VirtualSystemManagementService, ModifyResourceSettings)
 		Msvm_VirtualSystemManagementService, ModifyResourceSettings, ResourceSettings)];
 	struct cim_reference **results =
 		arena_alloc(context->arena, (resources->count + 1) * sizeof(*results));
+	struct draft *drafts = NULL;
 
 	for (size_t i = 0; i < resources->count; i++)
-		if (!modify_one(context, resources->items[i].instance, "ResourceSettings", &results[i]))
+		if (!modify_one(context, &drafts, resources->items[i].instance, "ResourceSettings",
+				&results[i]))
 			return failed(context);
+	if (!commit(context, drafts))
+		return failed(context);
 	cim_argument_set_references(out,
 				    CIM_PARAMETER(Msvm_VirtualSystemManagementService, ModifyResourceSettings,
 						  ResultingResourceSettings),
@@ -449,43 +565,54 @@ CIM_METHOD(Msvm_VirtualSystemManagementService, ModifyResourceSettings)
 	return CIM_RETURN_COMPLETED;
 }
 
+static bool remove_one(struct cim_context *context, struct draft **drafts, const char *id)
+{
+	struct found_setting found;
+	struct draft *draft;
+
+	if (!find_setting(context->model, id, &found)) {
+		cim_error_set(&context->error, context->arena, CIM_ERR_NOT_FOUND, "ResourceSettings",
+			      "ResourceSettings names a setting that is not there");
+		return false;
+	}
+	if (found.kind && !found.kind->removable) {
+		cim_error_set(&context->error, context->arena, CIM_ERR_NOT_SUPPORTED, "ResourceSettings",
+			      "%s cannot be removed from a virtual machine", found.kind->class->name);
+		return false;
+	}
+	draft = draft_of(context, drafts, found.vm);
+	if (!draft)
+		return false;
+	if (found.kind) {
+		draft->record.has_linux_direct = false;
+		draft->record.kernel_path[0] = draft->record.initrd_path[0] = 0;
+		draft->record.command_line[0] = 0;
+		return true;
+	}
+	/* It may have gone together with its parent, which stood before it in the list. */
+	if (storage_item_find(&draft->storage, found.suffix, &found.item)) {
+		storage_remove(&draft->storage, &found.item);
+		draft->storage_changed = true;
+	}
+	return true;
+}
+
 CIM_METHOD(Msvm_VirtualSystemManagementService, RemoveResourceSettings)
 {
 	const struct cim_value *resources = &in->values[CIM_PARAMETER(
 		Msvm_VirtualSystemManagementService, RemoveResourceSettings, ResourceSettings)];
+	struct draft *drafts = NULL;
 
-	for (size_t i = 0; i < resources->count; i++) {
-		const char *id = cim_reference_key(resources->items[i].reference, "InstanceID");
-		const struct setting_kind *kind = NULL;
-		struct vm *vm = id ? instance_setting_owner(context->model, id, &kind) : NULL;
-		struct store_vm *draft;
-
-		if (!vm || !kind || !kind->present(&vm->record))
-			return cim_error_set(&context->error, context->arena, CIM_ERR_NOT_FOUND,
-					     "ResourceSettings",
-					     "ResourceSettings names a setting that is not there");
-		if (!kind->removable)
-			return cim_error_set(
-				&context->error, context->arena, CIM_ERR_NOT_SUPPORTED, "ResourceSettings",
-				"%s cannot be removed from a virtual machine", kind->class->name);
-		if (!require_off(context, vm))
+	for (size_t i = 0; i < resources->count; i++)
+		if (!remove_one(context, &drafts,
+				cim_reference_key(resources->items[i].reference, "InstanceID")))
 			return failed(context);
-		draft = new_draft(context, &vm->record);
-		draft->has_linux_direct = false;
-		draft->kernel_path[0] = draft->initrd_path[0] = draft->command_line[0] = 0;
-		if (!commit(context, vm, draft))
-			return failed(context);
-	}
-	return CIM_RETURN_COMPLETED;
+	return commit(context, drafts) ? CIM_RETURN_COMPLETED : failed(context);
 }
 
 static void enumerate_linux_direct(struct cim_context *context, struct cim_list *out)
 {
-	const struct setting_kind *kind = kind_of_class(&cim_class_Undercroft_LinuxKernelDirectSettingData);
-
-	for (const struct vm *vm = context->model->vms; vm; vm = vm->next)
-		if (kind->present(&vm->record))
-			cim_list_add(out, instance_setting(context->arena, kind, &vm->record));
+	instance_settings(context, &cim_class_Undercroft_LinuxKernelDirectSettingData, out);
 }
 
 static void modify_linux_direct(struct cim_context *context, const struct cim_instance *current,
@@ -493,11 +620,13 @@ static void modify_linux_direct(struct cim_context *context, const struct cim_in
 {
 	struct cim_instance *named = cim_instance_blank(context->arena, changes->class);
 	struct cim_reference *result;
+	struct draft *drafts = NULL;
 
 	memcpy(named->values, changes->values, changes->class->property_count * sizeof(*named->values));
 	cim_set_string(named, CIM_SettingData_InstanceID,
 		       cim_get_string(current, CIM_SettingData_InstanceID));
-	modify_one(context, named, "InstanceID", &result);
+	if (modify_one(context, &drafts, named, "InstanceID", &result))
+		commit(context, drafts);
 }
 
 CIM_PROVIDER(Undercroft_LinuxKernelDirectSettingData) = {.enumerate = enumerate_linux_direct,

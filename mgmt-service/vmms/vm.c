@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "daemon/log.h"
+#include "vmms/storage.h"
 #include "vmms/worker_wire.h"
 #include "worker/worker_msg.h"
 
@@ -36,17 +37,41 @@ struct vm *vm_restore(struct model *model, const struct store_vm *record)
 	return vm;
 }
 
-struct vm *vm_create(struct model *model, const struct store_vm *record)
+static bool insert(struct store *store, const struct store_vm *record, const struct store_storage *storage)
 {
-	if (store_vm_insert(model->store, record))
-		return NULL;
-	return vm_restore(model, record);
+	if (store_begin(store))
+		return false;
+	if (store_vm_insert(store, record) || store_storage_put(store, record->id, storage)) {
+		store_rollback(store);
+		return false;
+	}
+	return store_commit(store) == 0;
+}
+
+struct vm *vm_create(struct model *model, const struct store_vm *record, const struct store_storage *storage)
+{
+	struct vm *vm = insert(model->store, record, storage) ? vm_restore(model, record) : NULL;
+
+	if (vm)
+		vm_take_storage(vm, storage);
+	return vm;
+}
+
+void vm_take_storage(struct vm *vm, const struct store_storage *storage)
+{
+	struct store_storage old = vm->storage;
+
+	/* As for arenas: without memory for a few paths the process ends, and the workers go on. */
+	if (!storage_copy(&vm->storage, storage))
+		abort();
+	store_storage_clear(&old);
 }
 
 static void vm_free(struct vm *vm)
 {
 	console_log_clear(&vm->console);
 	worker_release(vm->worker);
+	store_storage_clear(&vm->storage);
 	free(vm);
 }
 

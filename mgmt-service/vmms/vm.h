@@ -19,15 +19,18 @@
 struct vm {
 	struct model *model;
 	struct store_vm record;
-	struct worker *worker;      /* NULL while there is none */
-	struct job *job;            /* that changes its state now, or NULL */
-	struct console_log console; /* what the last worker's console wrote */
+	struct store_storage storage; /* with paths of its own */
+	struct worker *worker;        /* NULL while there is none */
+	struct job *job;              /* that changes its state now, or NULL */
+	struct console_log console;   /* what the last worker's console wrote */
 	struct vm *next;
 };
 
 struct vm *vm_find(struct model *model, const char *id);
-/* Takes a copy of the record, writes it. NULL with store_error(). */
-struct vm *vm_create(struct model *model, const struct store_vm *record);
+/* Takes copies, writes them. NULL with store_error(). */
+struct vm *vm_create(struct model *model, const struct store_vm *record, const struct store_storage *storage);
+/* A copy in place of what it has. */
+void vm_take_storage(struct vm *vm, const struct store_storage *storage);
 /* From the store. */
 struct vm *vm_restore(struct model *model, const struct store_vm *record);
 /* The machine is off. -1 with store_error(). */

@@ -324,7 +324,7 @@ struct worker *worker_launch(struct model *model, struct vm *vm, char *reason, u
 		snprintf(reason, reason_size, "No memory");
 		return NULL;
 	}
-	if (worker_proc_start(model, &vm->record, &process, reason, reason_size)) {
+	if (worker_proc_start(model, vm, &process, reason, reason_size)) {
 		free(worker);
 		return NULL;
 	}

@@ -17,12 +17,15 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "vmms/kernel_file.h"
+#include "vmms/host_file.h"
+#include "vmms/vm.h"
 #include "vmms/worker_wire.h"
 
-/* What the child inherits, in the order of its descriptor numbers from FIRST_FD on. */
+/* What the child inherits, in the order of its descriptor numbers from FIRST_FD on. Images of drives come
+ * behind. */
 enum launch_fd { FD_CONFIG, FD_CONTROL, FD_CONSOLE, FD_MSHV, FD_KERNEL, FD_INITRD, FD_COUNT };
 #define FIRST_FD   3
+#define FIRST_DISK (FIRST_FD + FD_COUNT)
 #define LISTEN_MAX 16
 
 static const char *const fd_options[FD_COUNT] = {
@@ -31,6 +34,10 @@ static const char *const fd_options[FD_COUNT] = {
 
 struct launch {
 	int fds[FD_COUNT];
+	int disks[STORE_DRIVES_MAX];        /* parallel to the drives; -1: no image */
+	int disk_numbers[STORE_DRIVES_MAX]; /* what they are in the child */
+	unsigned drive_count;
+	unsigned disk_count;
 	int log_fd, null_fd;
 	bool change_user;
 	uid_t uid;
@@ -104,9 +111,9 @@ static int listen_on(const struct model *model, const char *id, const char *kind
 	return fd;
 }
 
-static int config_fd(const struct store_vm *vm, char *reason, unsigned reason_size)
+static int config_fd(const struct vm *vm, const struct launch *launch, char *reason, unsigned reason_size)
 {
-	char *text = worker_wire_config(vm);
+	char *text = worker_wire_config(&vm->record, &vm->storage, launch->disk_numbers);
 	size_t size = text ? strlen(text) : 0;
 	int fd = memfd_create("vmwp-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
@@ -140,10 +147,49 @@ static int find_user(const struct config *config, struct launch *launch, char *r
 	return 0;
 }
 
-static int open_files(struct model *model, const struct store_vm *vm, struct launch *launch, char *reason,
+/* The running machine that has the file in a drive, for the sentence; found by its path only. */
+static const struct vm *user_of(const struct model *model, const struct vm *but, const char *path)
+{
+	for (const struct vm *vm = model->vms; vm; vm = vm->next)
+		for (unsigned i = 0; vm != but && vm->worker && i < vm->storage.drive_count; i++)
+			if (vm->storage.drives[i].path && strcmp(vm->storage.drives[i].path, path) == 0)
+				return vm;
+	return NULL;
+}
+
+static int open_disks(const struct model *model, const struct vm *vm, struct launch *launch, char *reason,
+		      unsigned reason_size)
+{
+	launch->drive_count = vm->storage.drive_count;
+	for (unsigned i = 0; i < launch->drive_count; i++)
+		launch->disks[i] = launch->disk_numbers[i] = -1;
+	for (unsigned i = 0; i < launch->drive_count; i++) {
+		const struct store_drive *drive = &vm->storage.drives[i];
+		struct host_disk disk = {drive->path, drive->kind == STORE_DVD_DRIVE, drive->read_only};
+		const struct vm *user;
+		bool in_use = false;
+
+		if (!drive->path)
+			continue;
+		launch->disks[i] =
+			host_file_open_disk(&model->config->disks, &disk, &in_use, reason, reason_size);
+		if (launch->disks[i] < 0) {
+			user = in_use ? user_of(model, vm, drive->path) : NULL;
+			if (user)
+				snprintf(reason, reason_size, "%s is in use by the virtual machine \"%s\"",
+					 drive->path, user->record.element_name);
+			return -1;
+		}
+		launch->disk_numbers[i] = FIRST_DISK + (int)launch->disk_count++;
+	}
+	return 0;
+}
+
+static int open_files(struct model *model, const struct vm *machine, struct launch *launch, char *reason,
 		      unsigned reason_size)
 {
 	const struct config *config = model->config;
+	const struct store_vm *vm = &machine->record;
 	char name[64];
 
 	if (!vm->has_linux_direct || !vm->kernel_path[0]) {
@@ -152,11 +198,13 @@ static int open_files(struct model *model, const struct store_vm *vm, struct lau
 			 "Undercroft_LinuxKernelDirectSettingData");
 		return -1;
 	}
-	launch->fds[FD_KERNEL] = kernel_file_open(config, vm->kernel_path, reason, reason_size);
+	launch->fds[FD_KERNEL] =
+		host_file_open_kernel(&config->kernels, vm->kernel_path, reason, reason_size);
 	if (launch->fds[FD_KERNEL] < 0)
 		return -1;
 	if (vm->initrd_path[0]) {
-		launch->fds[FD_INITRD] = kernel_file_open(config, vm->initrd_path, reason, reason_size);
+		launch->fds[FD_INITRD] =
+			host_file_open_kernel(&config->kernels, vm->initrd_path, reason, reason_size);
 		if (launch->fds[FD_INITRD] < 0)
 			return -1;
 	}
@@ -166,7 +214,9 @@ static int open_files(struct model *model, const struct store_vm *vm, struct lau
 			 strerror(errno));
 		return -1;
 	}
-	launch->fds[FD_CONFIG] = config_fd(vm, reason, reason_size);
+	if (open_disks(model, machine, launch, reason, reason_size))
+		return -1;
+	launch->fds[FD_CONFIG] = config_fd(machine, launch, reason, reason_size);
 	if (launch->fds[FD_CONFIG] < 0)
 		return -1;
 	snprintf(name, sizeof(name), "%s.log", vm->id);
@@ -189,6 +239,9 @@ static void close_files(struct launch *launch)
 	for (int i = 0; i < FD_COUNT; i++)
 		if (launch->fds[i] >= 0)
 			close(launch->fds[i]);
+	for (unsigned i = 0; i < launch->drive_count; i++)
+		if (launch->disks[i] >= 0)
+			close(launch->disks[i]);
 	if (launch->log_fd >= 0)
 		close(launch->log_fd);
 	if (launch->null_fd >= 0)
@@ -197,9 +250,9 @@ static void close_files(struct launch *launch)
 
 /* Out of the way of the numbers they get in the child, so that no dup2 overwrites one that is still needed.
  */
-static int move_high(int *fd)
+static int move_high(const struct launch *launch, int *fd)
 {
-	int high = fcntl(*fd, F_DUPFD_CLOEXEC, FIRST_FD + FD_COUNT + 8);
+	int high = fcntl(*fd, F_DUPFD_CLOEXEC, FIRST_DISK + (int)launch->disk_count);
 
 	if (high < 0)
 		return -1;
@@ -218,14 +271,17 @@ static int prepare(const struct model *model, const struct store_vm *vm, struct 
 	for (int i = 0; i < FD_COUNT; i++) {
 		if (launch->fds[i] < 0)
 			continue;
-		if (move_high(&launch->fds[i]))
+		if (move_high(launch, &launch->fds[i]))
 			return -1;
 		snprintf(launch->numbers[i], sizeof(launch->numbers[i]), "%d", FIRST_FD + i);
 		launch->argv[argc++] = fd_options[i];
 		launch->argv[argc++] = launch->numbers[i];
 	}
 	launch->argv[argc] = NULL;
-	return move_high(&launch->log_fd) || move_high(&launch->null_fd) ? -1 : 0;
+	for (unsigned i = 0; i < launch->drive_count; i++)
+		if (launch->disks[i] >= 0 && move_high(launch, &launch->disks[i]))
+			return -1;
+	return move_high(launch, &launch->log_fd) || move_high(launch, &launch->null_fd) ? -1 : 0;
 }
 
 /* In the child of a process with threads: system calls only. */
@@ -247,8 +303,11 @@ static void __attribute__((noreturn)) child(const struct launch *launch, const c
 	for (int i = 0; i < FD_COUNT; i++)
 		if (launch->fds[i] >= 0 && dup2(launch->fds[i], FIRST_FD + i) < 0)
 			goto failed;
+	for (unsigned i = 0; i < launch->drive_count; i++)
+		if (launch->disks[i] >= 0 && dup2(launch->disks[i], launch->disk_numbers[i]) < 0)
+			goto failed;
 	/* Only what is listed above survives, whatever a library of this process has open. */
-	if (syscall(SYS_close_range, FIRST_FD + FD_COUNT, ~0u, 0))
+	if (syscall(SYS_close_range, FIRST_DISK + launch->disk_count, ~0u, 0))
 		goto failed;
 	if (launch->fds[FD_INITRD] < 0)
 		close(FIRST_FD + FD_INITRD);
@@ -267,8 +326,8 @@ failed:
 	_exit(127);
 }
 
-int worker_proc_start(struct model *model, const struct store_vm *vm, struct worker_process *process,
-		      char *reason, unsigned reason_size)
+int worker_proc_start(struct model *model, const struct vm *vm, struct worker_process *process, char *reason,
+		      unsigned reason_size)
 {
 	struct launch launch = {.log_fd = -1, .null_fd = -1};
 	int result = -1;
@@ -278,7 +337,7 @@ int worker_proc_start(struct model *model, const struct store_vm *vm, struct wor
 	if (find_user(model->config, &launch, reason, reason_size) ||
 	    open_files(model, vm, &launch, reason, reason_size))
 		goto out;
-	if (prepare(model, vm, &launch)) {
+	if (prepare(model, &vm->record, &launch)) {
 		snprintf(reason, reason_size, "No descriptors left for the worker: %s", strerror(errno));
 		goto out;
 	}
@@ -305,7 +364,7 @@ int worker_proc_start(struct model *model, const struct store_vm *vm, struct wor
 out:
 	close_files(&launch);
 	if (result)
-		worker_proc_remove_sockets(model, vm->id);
+		worker_proc_remove_sockets(model, vm->record.id);
 	return result;
 }
 

@@ -12,12 +12,15 @@ struct worker_process {
 	int pidfd;
 };
 
+struct vm;
+
 /*
- * Creates the sockets, opens the device, kernel and initial RAM disk, and starts vmwp with them. 0, or -1
- * with one sentence in `reason` and nothing left behind.
+ * Creates the sockets, opens the device, kernel, initial RAM disk and disk images, and starts vmwp with them.
+ * 0, or -1 with one sentence in `reason` and nothing left behind. The images stay locked for as long as the
+ * worker lives.
  */
-int worker_proc_start(struct model *model, const struct store_vm *vm, struct worker_process *process,
-		      char *reason, unsigned reason_size);
+int worker_proc_start(struct model *model, const struct vm *vm, struct worker_process *process, char *reason,
+		      unsigned reason_size);
 /* Names inside <rundir>/workers. */
 void worker_proc_remove_sockets(const struct model *model, const char *id);
 /* Connects to <id>.<kind>; type SOCK_SEQPACKET or SOCK_STREAM. -1 with errno. */

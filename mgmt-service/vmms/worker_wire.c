@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmms/integration.h"
+
 #define JSON_DEPTH_MAX 16
 
 static const char *const request_names[WORKER_REQUEST_COUNT] = {
@@ -37,25 +39,81 @@ static char *take_text(struct json_object *object)
 	return text;
 }
 
-char *worker_wire_config(const struct store_vm *vm)
+static void put_text(struct json_object *object, const char *key, const char *text)
+{
+	json_object_object_add(object, key, json_object_new_string(text));
+}
+
+static struct json_object *device(struct json_object *devices, const char *type, const char *instance)
+{
+	struct json_object *o = json_object_new_object();
+
+	put_text(o, "type", type);
+	if (instance)
+		put_text(o, "instance", instance);
+	json_object_array_add(devices, o);
+	return o;
+}
+
+static struct json_object *lun(const struct store_drive *drive, int fd)
+{
+	bool is_dvd = drive->kind == STORE_DVD_DRIVE;
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "lun", json_object_new_int((int)drive->lun));
+	put_text(o, "kind", is_dvd ? "dvd" : "disk");
+	json_object_object_add(o, "fd", json_object_new_int(fd));
+	put_text(o, "format", "raw");
+	put_text(o, "id", drive->disk_id);
+	json_object_object_add(o, "read_only", json_object_new_boolean(is_dvd || drive->read_only));
+	json_object_object_add(o, "direct", json_object_new_boolean(drive->direct));
+	return o;
+}
+
+static void put_controllers(struct json_object *devices, const struct store_storage *storage, const int *fds)
+{
+	for (unsigned i = 0; i < storage->controller_count; i++) {
+		struct json_object *o = device(devices, "scsi", storage->controllers[i]),
+				   *luns = json_object_new_array();
+
+		/* A hard drive without an image is no disk to a guest; a DVD drive is there without a medium.
+		 */
+		for (unsigned d = 0; d < storage->drive_count; d++)
+			if (storage->drives[d].controller == i &&
+			    (fds[d] >= 0 || storage->drives[d].kind == STORE_DVD_DRIVE))
+				json_object_array_add(luns, lun(&storage->drives[d], fds[d]));
+		json_object_object_add(o, "luns", luns);
+	}
+}
+
+/* The keyboard, and what of the integration components is enabled. */
+static void put_integration(struct json_object *devices, const struct store_vm *vm)
+{
+	device(devices, "keyboard", INTEGRATION_KEYBOARD_INSTANCE);
+	for (int i = 0; i < STORE_COMPONENT_COUNT; i++)
+		if (vm->components[i])
+			device(devices, integration_components[i].type, integration_components[i].instance);
+}
+
+char *worker_wire_config(const struct store_vm *vm, const struct store_storage *storage, const int *fds)
 {
 	struct json_object *o = json_object_new_object(), *processors = json_object_new_object();
 	struct json_object *memory = json_object_new_object(), *boot = json_object_new_object();
-	struct json_object *devices = json_object_new_array(), *com = json_object_new_object();
+	struct json_object *devices = json_object_new_array();
 
 	json_object_object_add(o, "version", json_object_new_int(1));
-	json_object_object_add(o, "id", json_object_new_string(vm->id));
-	json_object_object_add(o, "name", json_object_new_string(vm->element_name));
+	put_text(o, "id", vm->id);
+	put_text(o, "name", vm->element_name);
 	json_object_object_add(processors, "count", json_object_new_int((int)vm->processor_count));
 	json_object_object_add(o, "processors", processors);
 	json_object_object_add(memory, "startup_mib", json_object_new_uint64(vm->startup_mib));
 	json_object_object_add(o, "memory", memory);
-	json_object_object_add(boot, "kind", json_object_new_string("linux"));
-	json_object_object_add(boot, "command_line", json_object_new_string(vm->command_line));
+	put_text(boot, "kind", "linux");
+	put_text(boot, "command_line", vm->command_line);
 	json_object_object_add(o, "boot", boot);
-	json_object_object_add(com, "type", json_object_new_string("com"));
-	json_object_object_add(com, "port", json_object_new_int(1));
-	json_object_array_add(devices, com);
+	json_object_object_add(device(devices, "com", NULL), "port", json_object_new_int(1));
+	put_controllers(devices, storage, fds);
+	put_integration(devices, vm);
 	json_object_object_add(o, "devices", devices);
 	return take_text(o);
 }

@@ -27,8 +27,9 @@ struct worker_packet {
 	uint64_t uptime_ms, cpu_time_100ns, memory_mib;
 };
 
-/* The configuration document; allocated, NULL without memory. */
-char *worker_wire_config(const struct store_vm *vm);
+/* The configuration document; `fds` are the worker's descriptors of the drives' images, -1 for none, parallel
+ * to the drives. Allocated, NULL without memory. */
+char *worker_wire_config(const struct store_vm *vm, const struct store_storage *storage, const int *fds);
 /* One request; allocated, NULL without memory. */
 char *worker_wire_request(uint64_t id, enum worker_request request);
 /* 0, or -1: it is no packet of the protocol. */

@@ -38,13 +38,15 @@ class Service:
         os.mkdir(self.kernels)
         self.kernel = self.write("kernels/vmlinuz", "KERNEL-IMAGE")
         self.initrd = self.write("kernels/initrd.img", "INITRD")
+        self.disks = os.path.join(self.root, "disks")
+        os.mkdir(self.disks)
         worker = os.path.join(self.root, "vmwp")
         shutil.copy(os.path.join(HERE, "scripted_worker.py"), worker)
         os.chmod(worker, 0o755)
         self.settings = {
             "listen-port": "0", "rundir": self.root + "/run", "statedir": self.root + "/state", "vmwp": worker,
             "worker-user": "nobody", "mshv-device": self.write("mshv", ""), "kernel-directories": self.kernels,
-            "log-level": "debug"}
+            "disk-directories": self.disks, "log-level": "debug"}
         self.settings.update(settings or {})
         self.config = self.write("vmms.conf", "".join("%s = %s\n" % item for item in self.settings.items()))
         self.log = os.path.join(self.root, "vmms.log")
@@ -57,6 +59,12 @@ class Service:
         with open(path, "w", encoding="utf-8") as out:
             out.write(text)
         os.chmod(path, 0o666)
+        return path
+
+    def image(self, name, text="", size=1 << 20):
+        """An image of that size which begins with the text; its path."""
+        path = self.write("disks/" + name, text)
+        os.truncate(path, size)
         return path
 
     def start(self):
@@ -156,6 +164,25 @@ class Service:
         assert answer.status_code == 200, answer.text
         assert answer.json()["returnValue"] == 0
         return answer.json()["ResultingSystem"].rsplit("=", 1)[1]
+
+    def add(self, vm_id, *settings):
+        """AddResourceSettings; the answer."""
+        return self.call(SERVICE + "AddResourceSettings", {
+            "AffectedConfiguration": "/api/v2/classes/Msvm_VirtualSystemSettingData/instances/Microsoft:" + vm_id,
+            "ResourceSettings": list(settings)})
+
+    def added(self, vm_id, *settings):
+        """The paths of what was added."""
+        answer = self.add(vm_id, *settings)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["ResultingResourceSettings"]
+
+    def change(self, class_name, instance_id, **properties):
+        return self.call(SERVICE + "ModifyResourceSettings", {"ResourceSettings": [
+            {"class": class_name, "properties": {"InstanceID": instance_id, **properties}}]})
+
+    def remove(self, *paths):
+        return self.call(SERVICE + "RemoveResourceSettings", {"ResourceSettings": list(paths)})
 
     def ask_state(self, vm_id, requested):
         return self.call("classes/Msvm_ComputerSystem/instances/%s/methods/RequestStateChange" % vm_id,

@@ -8,11 +8,15 @@ Words of boot.command_line (separated by blanks):
   control=garbage  send no JSON after start          control=long    send more than a packet may hold
 What the console is sent, line by line:
   poweroff  triple  crash  panic  reset              end or reset as a guest would
+  devices                                            print the configuration's devices, with what begins each image
+  write FD TEXT                                      write to an image
   anything else is echoed
 """
 import argparse
+import fcntl
 import json
 import os
+import re
 import selectors
 import signal
 import socket
@@ -30,6 +34,66 @@ def check(condition, text):
         sys.exit(1)
 
 
+GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+SINGLE = ("heartbeat", "shutdown", "timesync", "kvp", "keyboard")
+
+
+def check_members(thing, required, optional=()):
+    check(isinstance(thing, dict), "no object: %r" % (thing,))
+    names = set(thing)
+    check(set(required) <= names <= set(required) | set(optional), "members of %r" % (thing,))
+
+
+def check_lun(lun):
+    """The descriptor of its image, or None."""
+    check_members(lun, ("lun", "kind", "fd", "format", "id"), ("read_only", "direct"))
+    fd, read_only = lun["fd"], lun.get("read_only", False)
+    check(type(lun["lun"]) is int and 0 <= lun["lun"] <= 63, "lun number")
+    check(lun["kind"] in ("disk", "dvd") and lun["format"] == "raw", "kind and format of a lun")
+    check(type(fd) is int and GUID.fullmatch(lun["id"]), "fd and id of a lun")
+    check(type(read_only) is bool and type(lun.get("direct", False)) is bool, "flags of a lun")
+    if fd == -1:
+        check(lun["kind"] == "dvd", "a disk without an image")
+        return None
+    mode = os.fstat(fd).st_mode
+    check(stat.S_ISREG(mode) or stat.S_ISBLK(mode), "an image that is no file and no device")
+    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+    check(flags & os.O_ACCMODE == (os.O_RDONLY if read_only else os.O_RDWR), "an image opened in another way")
+    check(not flags & os.O_NONBLOCK, "an image that does not block")
+    check(read_only or lun["kind"] == "disk", "a dvd that can be written")
+    return fd
+
+
+def check_devices(devices):
+    """Against the DEVICE entries of the contract; the inherited descriptors of images."""
+    fds, once = [], []
+    controllers = [d for d in devices if d.get("type") == "scsi"]
+    check(len(controllers) <= 4, "number of controllers")
+    for device in devices:
+        kind = device.get("type")
+        if kind == "com":
+            check_members(device, ("type", "port"))
+            check(device["port"] == 1, "port")
+            once.append(kind)
+        elif kind == "scsi":
+            check_members(device, ("type", "instance", "luns"))
+            check(GUID.fullmatch(device["instance"]), "instance of a controller")
+            fds += [check_lun(lun) for lun in device["luns"]]
+            numbers = [lun["lun"] for lun in device["luns"]]
+            check(len(set(numbers)) == len(numbers), "a lun twice")
+        else:
+            check(kind in SINGLE, "unknown device %r" % kind)
+            check_members(device, ("type", "instance"))
+            check(GUID.fullmatch(device["instance"]), "instance of " + kind)
+            once.append(kind)
+    check(len(set(once)) == len(once), "a device twice")
+    ids = [d["instance"] for d in devices if "instance" in d] + [l["id"] for c in controllers for l in c["luns"]]
+    check(len(set(ids)) == len(ids), "a GUID twice")
+    fds = [fd for fd in fds if fd is not None]
+    check(len(set(fds)) == len(fds), "a descriptor twice")
+    return fds
+
+
 class Worker:
     def __init__(self, options):
         self.config = json.loads(os.fdopen(options.config_fd, "rb").read())
@@ -37,7 +101,7 @@ class Worker:
         check(1 <= self.config["processors"]["count"] <= 64, "processor count")
         check(self.config["memory"]["startup_mib"] > 0, "memory")
         check(self.config["boot"]["kind"] == "linux", "boot kind")
-        check(self.config["devices"] == [{"type": "com", "port": 1}], "devices")
+        self.disks = check_devices(self.config["devices"])
         check(stat.S_ISREG(os.fstat(options.kernel_fd).st_mode), "kernel is no regular file")
         check(os.fstat(options.mshv_fd) is not None, "no device")
         self.check_descriptors(options)
@@ -60,11 +124,10 @@ class Worker:
         self.banner = "scripted kernel %s, %s initrd\r\n" % (
             os.pread(options.kernel_fd, 64, 0).decode(errors="replace").strip(), initrd)
 
-    @staticmethod
-    def check_descriptors(options):
+    def check_descriptors(self, options):
         """Nothing but what the contract lists may be inherited."""
         known = {0, 1, 2, options.control_fd, options.console_fd, options.mshv_fd, options.kernel_fd,
-                 options.initrd_fd}
+                 options.initrd_fd, *self.disks}
         for name in os.listdir("/proc/self/fd"):
             fd = int(name)
             try:
@@ -239,6 +302,14 @@ class Worker:
         elif word == "reset":
             self.ran_ms = 0.0
             self.change("running", "guest_reset")
+
+        elif word == "devices":
+            heads = {fd: os.pread(fd, 16, 0).decode(errors="replace") for fd in self.disks}
+            self.write(b"<" + json.dumps([self.config["devices"], heads]).encode() + b">\n")
+        elif word.startswith("write "):
+            _, fd, text = word.split(" ", 2)
+            os.pwrite(int(fd), text.encode(), 0)
+            self.write(b"<written>\n")
 
     def run(self):
         while True:

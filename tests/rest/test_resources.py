@@ -138,8 +138,9 @@ def test_paths_that_clients_walk(service):
     assert [i["properties"]["VirtualSystemIdentifier"] for i in found] == [vm]
     settings = found[0]["self"]
     assert names(settings + "/associators", AssocClass="Msvm_VirtualSystemSettingDataComponent") == [
-        "Msvm_MemorySettingData", "Msvm_ProcessorSettingData", "Msvm_SerialPortSettingData",
-        "Undercroft_LinuxKernelDirectSettingData"]
+        "Msvm_HeartbeatComponentSettingData", "Msvm_KvpExchangeComponentSettingData", "Msvm_MemorySettingData",
+        "Msvm_ProcessorSettingData", "Msvm_SerialPortSettingData", "Msvm_ShutdownComponentSettingData",
+        "Msvm_TimeSyncComponentSettingData", "Undercroft_LinuxKernelDirectSettingData"]
     assert names(settings + "/associators", ResultClass="Msvm_MemorySettingData", Role="groupcomponent",
                  ResultRole="PartComponent") == ["Msvm_MemorySettingData"]
     assert names(settings + "/associators", Role="PartComponent") == []
@@ -179,7 +180,7 @@ def test_filter_selection_and_pages(service):
     problem(service.request("GET", path + "?$max=many"), 400, field="$max")
     problem(service.request("GET", path + "?$class=near"), 400, field="$class")
     base = service.get("classes/CIM_ResourceAllocationSettingData/instances")["instances"]
-    assert len(base) == 28
+    assert len(base) == 56
     assert service.get("classes/CIM_ResourceAllocationSettingData/instances?$class=exact")["instances"] == []
 
 

@@ -144,3 +144,92 @@ def test_console_and_prompt_on_a_terminal(service):
     shell.sendline("exit")
     shell.expect(pexpect.EOF)
     assert [v["ElementName"] for v in service.vms()] == ["a"]
+
+
+def test_drives(service):
+    first, second, iso = service.image("1.img"), service.image("2.img"), service.image("b.iso")
+    new = service.hvsh("New-VM", "a", "-KernelPath", service.kernel, "-VHDPath", first, check=0)
+    assert rows(new.stdout)[0]["Name"] == "a"
+    disk = {"VMName": "a", "ControllerType": "SCSI", "ControllerNumber": "0", "ControllerLocation": "0",
+            "DiskNumber": "", "Path": first}
+    assert rows(service.hvsh("Get-VMHardDiskDrive", "a", check=0).stdout) == [disk]
+    assert service.hvsh("Add-VMHardDiskDrive", "a", "SCSI", "0", "9", second, "-ReadOnly", check=0).stdout == ""
+    service.hvsh("Add-VMScsiController", "a", check=0)
+    added = service.hvsh("Add-VMHardDiskDrive", "-VMName", "a", "-ControllerNumber", "1", "-Path", service.image("3.img"),
+                         "-Passthru", check=0)
+    assert rows(added.stdout)[0]["ControllerNumber"] == "1"
+    found = [json.loads(l) for l in service.hvsh("-Json", "Get-VMHardDiskDrive", "a", check=0).stdout.splitlines()]
+    assert [(d["ControllerNumber"], d["ControllerLocation"], d["ReadOnly"]) for d in found] == [
+        (0, 0, False), (0, 9, True), (1, 0, False)]
+    assert found[1]["Name"] == "Hard Drive on SCSI controller number 0 at location 9"
+    assert len(rows(service.hvsh("Get-VMHardDiskDrive", "a", "-ControllerLocation", "9", check=0).stdout)) == 1
+    controllers = rows(service.hvsh("Get-VMScsiController", "a", check=0).stdout)
+    assert [c["ControllerNumber"] for c in controllers] == ["0", "1"]
+    assert controllers[1]["Drives"] == "{Hard Drive on SCSI controller number 1 at location 0}"
+
+    service.hvsh("Add-VMDvdDrive", "a", check=0)
+    dvd = {"VMName": "a", "ControllerType": "SCSI", "ControllerNumber": "0", "ControllerLocation": "1",
+           "DvdMediaType": "None", "Path": ""}
+    assert rows(service.hvsh("Get-VMDvdDrive", "a", check=0).stdout) == [dvd]
+    changed = service.hvsh("Set-VMDvdDrive", "a", "-Path", iso, "-Passthru", check=0)
+    assert rows(changed.stdout) == [{**dvd, "DvdMediaType": "ISO", "Path": iso}]
+    other = service.image("c.iso")
+    service.hvsh("-c", "Get-VMDvdDrive a | Set-VMDvdDrive -Path " + other, check=0)
+    assert rows(service.hvsh("Get-VMDvdDrive", "a", check=0).stdout)[0]["Path"] == other
+    service.hvsh("Set-VMDvdDrive", "a", "0", "1", "", check=0)
+    assert rows(service.hvsh("Get-VMDvdDrive", "a", check=0).stdout) == [dvd]
+    service.hvsh("Add-VMDvdDrive", "a", "1", "5", iso, check=0)
+    assert "several" in service.hvsh("Set-VMDvdDrive", "a", "-Path", iso, check=1).stderr
+
+    service.hvsh("Start-VM", "a", check=0)
+    assert "is running" in service.hvsh("Remove-VMDvdDrive", "a", "1", "5", check=1).stderr
+    service.hvsh("Stop-VM", "a", "-TurnOff", check=0)
+    service.hvsh("Remove-VMDvdDrive", "a", "1", "5", check=0)
+    service.hvsh("Remove-VMHardDiskDrive", "a", "SCSI", "0", "9", check=0)
+    service.hvsh("-c", "Get-VM a | Get-VMHardDiskDrive -ControllerNumber 1 | Remove-VMHardDiskDrive", check=0)
+    assert rows(service.hvsh("Get-VMHardDiskDrive", "a", check=0).stdout) == [disk]
+    service.hvsh("Remove-VMScsiController", "a", "1", check=0)
+    assert len(rows(service.hvsh("Get-VMScsiController", "a", check=0).stdout)) == 1
+
+
+def test_drives_that_cannot_be(service):
+    path = service.image("a.img")
+    service.hvsh("New-VM", "a", "-KernelPath", service.kernel, check=0)
+    bare = service.define("bare")
+    for words, text in ((("Add-VMHardDiskDrive", "bare", "-Path", path), "Add-VMScsiController"),
+                        (("Add-VMHardDiskDrive", "a", "-ControllerNumber", "3"), "no SCSI controller number 3"),
+                        (("Add-VMHardDiskDrive", "a", "-ControllerType", "IDE"), '"IDE" is not supported'),
+                        (("Add-VMHardDiskDrive", "a", "-ControllerLocation", "64"), "from 0 to 63"),
+                        (("Add-VMHardDiskDrive", "a", "-Path", path + "x"), "there is no such file"),
+                        (("Remove-VMHardDiskDrive", "a", "SCSI", "0", "0"), "no such hard drive"),
+                        (("Remove-VMHardDiskDrive", "a"), "-ControllerType"),
+                        (("Set-VMDvdDrive", "a", "-Path", path), "no such DVD drive"),
+                        (("Remove-VMScsiController", "a", "2"), "no SCSI controller number 2"),
+                        (("New-VM", "b", "-VHDPath", "/etc/passwd"), "disk-directories"),
+                        (("-c", "Get-VM a | Remove-VMDvdDrive"), "is no DVD drive")):
+        assert text in service.hvsh(*words, check=1).stderr, words
+    assert service.hvsh("Get-VMHardDiskDrive", "a", check=0).stdout == ""
+    assert service.vm(bare)["ElementName"] == "bare" and len(service.vms()) == 2
+
+
+def test_integration_services(service):
+    service.hvsh("New-VM", "a", "-KernelPath", service.kernel, check=0)
+    found = rows(service.hvsh("Get-VMIntegrationService", "a", check=0).stdout)
+    assert [(s["VMName"], s["Name"], s["Enabled"]) for s in found] == [
+        ("a", n, "True") for n in ("Heartbeat", "Key-Value Pair Exchange", "Shutdown", "Time Synchronization")]
+    assert list(found[0]) == ["VMName", "Name", "Enabled", "PrimaryStatusDescription", "SecondaryStatusDescription"]
+
+    def enabled():
+        lines = service.hvsh("-Json", "Get-VMIntegrationService", "a", check=0).stdout.splitlines()
+        return [json.loads(l)["Name"] for l in lines if json.loads(l)["Enabled"]]
+    assert service.hvsh("Disable-VMIntegrationService", "Shutdown,Time*", "a", check=0).stdout == ""
+    assert enabled() == ["Heartbeat", "Key-Value Pair Exchange"]
+    passed = service.hvsh("Enable-VMIntegrationService", "-VMName", "a", "-Name", "shutdown", "-Passthru", check=0)
+    assert rows(passed.stdout)[0]["Enabled"] == "True"
+    service.hvsh("-c", "Get-VM a | Disable-VMIntegrationService Heartbeat", check=0)
+    service.hvsh("-c", "Get-VMIntegrationService a | Where Enabled -eq False | Enable-VMIntegrationService", check=0)
+    assert len(enabled()) == 4
+    assert 'no integration service "Nope"' in service.hvsh("Get-VMIntegrationService", "a", "Nope", check=1).stderr
+    assert "is no integration service" in service.hvsh("-c", "Get-VM a | Enable-VMIntegrationService", check=1).stderr
+    service.hvsh("Start-VM", "a", check=0)
+    assert "is running" in service.hvsh("Disable-VMIntegrationService", "Shutdown", "a", check=1).stderr

@@ -61,6 +61,7 @@ static struct store_vm machine(const char *id, const char *name)
 	strcpy(vm.notes, "one\ntwo");
 	strcpy(vm.kernel_path, "/boot/vmlinuz");
 	strcpy(vm.command_line, "console=ttyS0 'quoted'; DROP TABLE vm; --");
+	vm.components[STORE_HEARTBEAT] = vm.components[STORE_KVP] = true;
 	return vm;
 }
 
@@ -102,7 +103,7 @@ static void what_goes_in_comes_out(void **state)
 	struct store_vm vm = machine(ID_A, "näme \"1\"");
 	struct seen seen;
 
-	assert_int_equal(store_schema_version(store), 1);
+	assert_int_equal(store_schema_version(store), 2);
 	assert_int_equal(store_vm_insert(store, &vm), 0);
 	seen = vms_of(store);
 	assert_int_equal(seen.count, 1);
@@ -112,6 +113,8 @@ static void what_goes_in_comes_out(void **state)
 	memset(vm.kernel_path, 0, sizeof(vm.kernel_path));
 	memset(vm.command_line, 0, sizeof(vm.command_line));
 	vm.processor_count = 64;
+	vm.components[STORE_KVP] = false;
+	vm.components[STORE_TIMESYNC] = true;
 	vm.failed = true;
 	strcpy(vm.status_text, "why");
 	assert_int_equal(store_vm_update(store, &vm), 0);
@@ -151,6 +154,100 @@ static void settings_go_with_their_machine(void **state)
 	/* A setting left behind would keep the new row's insert from being the only one. */
 	assert_int_equal(store_vm_insert(store, &vm), 0);
 	assert_int_equal(vms_of(store).count, 1);
+	store_close(store);
+}
+
+static struct store_drive drive(unsigned controller, unsigned lun, enum store_drive_kind kind, const char *id,
+				const char *image)
+{
+	struct store_drive made = {.controller = controller, .lun = lun, .kind = kind, .path = (char *)image};
+
+	strcpy(made.disk_id, id);
+	return made;
+}
+
+static struct store_storage two_controllers(void)
+{
+	struct store_storage storage = {.controller_count = 2, .drive_count = 3};
+
+	/* Not in the order of their identifiers. */
+	strcpy(storage.controllers[0], ID_B);
+	strcpy(storage.controllers[1], ID_A);
+	storage.drives[0] = drive(0, 0, STORE_DISK_DRIVE, ID_A, "/disks/a'.img");
+	storage.drives[0].direct = true;
+	storage.drives[1] = drive(0, 63, STORE_DISK_DRIVE, ID_B, "/disks/b.img");
+	storage.drives[1].read_only = true;
+	storage.drives[2] = drive(1, 5, STORE_DVD_DRIVE, ID_A, NULL);
+	return storage;
+}
+
+static void check_storage(const struct store_storage *a, const struct store_storage *b)
+{
+	assert_int_equal(a->controller_count, b->controller_count);
+	assert_memory_equal(a->controllers, b->controllers, sizeof(a->controllers));
+	assert_int_equal(a->drive_count, b->drive_count);
+	for (unsigned i = 0; i < a->drive_count; i++) {
+		const struct store_drive *x = &a->drives[i], *y = &b->drives[i];
+
+		assert_int_equal(x->controller, y->controller);
+		assert_int_equal(x->lun, y->lun);
+		assert_int_equal(x->kind, y->kind);
+		assert_string_equal(x->disk_id, y->disk_id);
+		assert_int_equal(x->read_only, y->read_only);
+		assert_int_equal(x->direct, y->direct);
+		assert_int_equal(x->path == NULL, y->path == NULL);
+		if (x->path)
+			assert_string_equal(x->path, y->path);
+	}
+}
+
+static void storage_comes_back_in_order(void **state)
+{
+	struct store_storage put = two_controllers(), got;
+	struct store_vm vm = machine(ID_A, "a"), other = machine(ID_B, "b");
+	struct store *store = open_store();
+
+	assert_int_equal(store_vm_insert(store, &vm), 0);
+	assert_int_equal(store_vm_insert(store, &other), 0);
+	assert_int_equal(store_storage_put(store, ID_A, &put), 0);
+	store_close(store);
+	store = open_store();
+	assert_int_equal(store_storage_get(store, ID_A, &got), 0);
+	check_storage(&got, &put);
+	store_storage_clear(&got);
+	assert_int_equal(got.drive_count, 0);
+	assert_int_equal(store_storage_get(store, ID_B, &got), 0);
+	assert_int_equal(got.controller_count, 0);
+
+	/* What is put replaces all that was. */
+	put.drive_count = 1;
+	put.drives[0].path = NULL;
+	assert_int_equal(store_storage_put(store, ID_A, &put), 0);
+	assert_int_equal(store_storage_get(store, ID_A, &got), 0);
+	check_storage(&got, &put);
+	store_storage_clear(&got);
+	store_close(store);
+}
+
+static void storage_that_may_not_be_is_refused(void **state)
+{
+	struct store_storage good = two_controllers(), bad = good, got;
+	struct store_vm vm = machine(ID_A, "a");
+	struct store *store = open_store();
+
+	assert_int_equal(store_storage_put(store, ID_A, &good), -1); /* there is no such machine */
+	assert_int_equal(store_vm_insert(store, &vm), 0);
+	assert_int_equal(store_storage_put(store, ID_A, &good), 0);
+	bad.drives[1].lun = 64;
+	assert_int_equal(store_storage_put(store, ID_A, &bad), -1);
+	bad.drives[1].lun = 0;
+	assert_int_equal(store_storage_put(store, ID_A, &bad), -1);
+	assert_int_equal(store_storage_get(store, ID_A, &got), 0);
+	check_storage(&got, &good); /* nothing of the bad one was kept */
+	store_storage_clear(&got);
+	assert_int_equal(store_vm_delete(store, ID_A), 0);
+	assert_int_equal(store_storage_get(store, ID_A, &got), 0);
+	assert_int_equal(got.controller_count, 0);
 	store_close(store);
 }
 
@@ -251,6 +348,8 @@ int main(void)
 		CASE(what_goes_in_comes_out),
 		CASE(the_schema_refuses_what_may_not_be),
 		CASE(settings_go_with_their_machine),
+		CASE(storage_comes_back_in_order),
+		CASE(storage_that_may_not_be_is_refused),
 		CASE(jobs_come_back_in_order),
 		CASE(a_kill_loses_only_what_was_not_committed),
 		CASE(a_rollback_leaves_nothing),

@@ -8,7 +8,7 @@
 
 #include "daemon/config.h"
 #include "vmms/console_log.h"
-#include "vmms/kernel_file.h"
+#include "vmms/host_file.h"
 #include "vmms/worker_wire.h"
 #include "worker/worker_msg.h"
 
@@ -78,17 +78,53 @@ static void a_status_is_taken_with_care(void **state)
 static void requests_have_the_contract_s_form(void **state)
 {
 	struct store_vm vm = {.id = "I", .processor_count = 2, .startup_mib = 512};
+	static const struct store_storage nothing;
 	char *text = worker_wire_request(3, WORKER_REQUEST_STOP);
 
 	assert_string_equal(text, "{\"id\":3,\"method\":\"stop\",\"params\":{\"how\":\"turn_off\"}}");
 	free(text);
 	strcpy(vm.element_name, "n\"");
 	strcpy(vm.command_line, "a=\"b\"");
-	text = worker_wire_config(&vm);
-	assert_string_equal(text,
-			    "{\"version\":1,\"id\":\"I\",\"name\":\"n\\\"\",\"processors\":{\"count\":2},"
-			    "\"memory\":{\"startup_mib\":512},\"boot\":{\"kind\":\"linux\",\"command_line\":"
-			    "\"a=\\\"b\\\"\"},\"devices\":[{\"type\":\"com\",\"port\":1}]}");
+	text = worker_wire_config(&vm, &nothing, NULL);
+	assert_string_equal(
+		text, "{\"version\":1,\"id\":\"I\",\"name\":\"n\\\"\",\"processors\":{\"count\":2},"
+		      "\"memory\":{\"startup_mib\":512},\"boot\":{\"kind\":\"linux\",\"command_line\":"
+		      "\"a=\\\"b\\\"\"},\"devices\":[{\"type\":\"com\",\"port\":1},{\"type\":\"keyboard\","
+		      "\"instance\":\"D34B2567-B9B6-42B9-8778-0A4EC0B955BF\"}]}");
+	free(text);
+}
+
+static void devices_have_the_contract_s_form(void **state)
+{
+	static struct store_storage storage = {
+		.controller_count = 2,
+		.controllers = {"C0", "C1"},
+		.drive_count = 4,
+		.drives = {{.controller = 0, .lun = 1, .disk_id = "D0", .path = (char *)"/a", .direct = true},
+			   {.controller = 0, .lun = 2, .disk_id = "D1"},
+			   {.controller = 1, .lun = 0, .kind = STORE_DVD_DRIVE, .disk_id = "D2"},
+			   {.controller = 1,
+			    .lun = 63,
+			    .disk_id = "D3",
+			    .path = (char *)"/b",
+			    .read_only = true}}};
+	static const int fds[] = {9, -1, -1, 10};
+	struct store_vm vm = {.id = "I", .components = {[STORE_KVP] = true}};
+	char *text = worker_wire_config(&vm, &storage, fds);
+	const char *devices = strstr(text, "\"devices\":");
+
+	assert_non_null(devices);
+	assert_string_equal(
+		devices,
+		"\"devices\":[{\"type\":\"com\",\"port\":1},"
+		"{\"type\":\"scsi\",\"instance\":\"C0\",\"luns\":[{\"lun\":1,\"kind\":\"disk\",\"fd\":9,"
+		"\"format\":\"raw\",\"id\":\"D0\",\"read_only\":false,\"direct\":true}]},"
+		"{\"type\":\"scsi\",\"instance\":\"C1\",\"luns\":[{\"lun\":0,\"kind\":\"dvd\",\"fd\":-1,"
+		"\"format\":\"raw\",\"id\":\"D2\",\"read_only\":true,\"direct\":false},"
+		"{\"lun\":63,\"kind\":\"disk\",\"fd\":10,\"format\":\"raw\",\"id\":\"D3\",\"read_only\":true,"
+		"\"direct\":false}]},"
+		"{\"type\":\"keyboard\",\"instance\":\"D34B2567-B9B6-42B9-8778-0A4EC0B955BF\"},"
+		"{\"type\":\"kvp\",\"instance\":\"242FF919-07DB-4180-9C2E-B86CB68C8C55\"}]}");
 	free(text);
 }
 
@@ -119,13 +155,13 @@ static void only_files_below_allowed_directories(void **state)
 {
 	char directory[] = "/tmp/uc-kernel-XXXXXX", inside[64], link[64], outside[64], fifo[64],
 	     reason[PATH_MAX + 128];
-	struct config *config = calloc(1, sizeof(*config));
+	struct config_directories *allowed = calloc(1, sizeof(*allowed));
 	int fd;
 
 	assert_non_null(mkdtemp(directory));
-	snprintf(config->kernel_directories[0], PATH_MAX, "%s/k", directory);
-	config->kernel_directory_count = 1;
-	assert_int_equal(mkdir(config->kernel_directories[0], 0700), 0);
+	snprintf(allowed->paths[0], PATH_MAX, "%s/k", directory);
+	allowed->count = 1;
+	assert_int_equal(mkdir(allowed->paths[0], 0700), 0);
 	snprintf(inside, sizeof(inside), "%s/k/image", directory);
 	snprintf(link, sizeof(link), "%s/k/link", directory);
 	snprintf(fifo, sizeof(fifo), "%s/k/fifo", directory);
@@ -139,29 +175,88 @@ static void only_files_below_allowed_directories(void **state)
 	assert_int_equal(symlink("../secret", link), 0);
 	assert_int_equal(mkfifo(fifo, 0600), 0);
 
-	assert_true(kernel_file_allowed(config, inside));
-	assert_false(kernel_file_allowed(config, outside));
-	assert_false(kernel_file_allowed(config, "image"));
-	assert_false(kernel_file_allowed(config, config->kernel_directories[0]));
+	assert_true(host_file_allowed(allowed, inside));
+	assert_false(host_file_allowed(allowed, outside));
+	assert_false(host_file_allowed(allowed, "image"));
+	assert_false(host_file_allowed(allowed, allowed->paths[0]));
 	snprintf(reason, sizeof(reason), "%s/k/../secret", directory);
-	assert_false(kernel_file_allowed(config, reason));
+	assert_false(host_file_allowed(allowed, reason));
 	snprintf(reason, sizeof(reason), "%s/kk/image", directory);
-	assert_false(kernel_file_allowed(config, reason));
+	assert_false(host_file_allowed(allowed, reason));
 
-	fd = kernel_file_open(config, inside, reason, sizeof(reason));
+	fd = host_file_open_kernel(allowed, inside, reason, sizeof(reason));
 	assert_true(fd >= 0);
 	close(fd);
-	assert_int_equal(kernel_file_open(config, link, reason, sizeof(reason)), -1);
+	assert_int_equal(host_file_open_kernel(allowed, link, reason, sizeof(reason)), -1);
 	assert_non_null(strstr(reason, "symbolic link"));
-	assert_int_equal(kernel_file_open(config, fifo, reason, sizeof(reason)), -1);
-	assert_int_equal(kernel_file_open(config, outside, reason, sizeof(reason)), -1);
+	assert_int_equal(host_file_open_kernel(allowed, fifo, reason, sizeof(reason)), -1);
+	assert_int_equal(host_file_open_kernel(allowed, outside, reason, sizeof(reason)), -1);
 	unlink(inside);
 	unlink(link);
 	unlink(fifo);
 	unlink(outside);
-	rmdir(config->kernel_directories[0]);
+	rmdir(allowed->paths[0]);
 	rmdir(directory);
-	free(config);
+	free(allowed);
+}
+
+/* The descriptor, or -1; `in_use` NULL: without a lock. */
+static int open_disk(const struct config_directories *allowed, const char *path, bool is_dvd, bool read_only,
+		     bool *in_use, char *reason, unsigned reason_size)
+{
+	struct host_disk disk = {path, is_dvd, read_only};
+
+	return host_file_open_disk(allowed, &disk, in_use, reason, reason_size);
+}
+
+static void a_disk_has_one_writer_or_many_readers(void **state)
+{
+	static struct config_directories allowed = {.count = 1};
+	char directory[] = "/tmp/uc-disk-XXXXXX", path[64], reason[PATH_MAX + 128];
+	bool in_use = false;
+	int fd, copy, second;
+
+	assert_non_null(mkdtemp(directory));
+	strcpy(allowed.paths[0], directory);
+	snprintf(path, sizeof(path), "%s/disk.img", directory);
+	fd = open(path, O_CREAT | O_WRONLY, 0600);
+	assert_int_equal(ftruncate(fd, 4096), 0);
+	close(fd);
+
+#define OPEN(dvd, read_only, lock) open_disk(&allowed, path, dvd, read_only, lock, reason, sizeof(reason))
+	fd = OPEN(false, false, &in_use);
+	assert_true(fd >= 0);
+	assert_int_equal(fcntl(fd, F_GETFL) & (O_ACCMODE | O_NONBLOCK), O_RDWR);
+	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	assert_int_equal(OPEN(false, false, &in_use), -1);
+	assert_true(in_use);
+	assert_int_equal(OPEN(true, false, &in_use), -1);
+	/* Looking is not using. */
+	second = OPEN(false, false, NULL);
+	assert_true(second >= 0);
+	close(second);
+	assert_int_equal(OPEN(false, true, &in_use), -1);
+	/* A copy keeps it, wherever it is. */
+	copy = dup(fd);
+	close(fd);
+	assert_int_equal(OPEN(false, true, &in_use), -1);
+	close(copy);
+	fd = OPEN(false, true, &in_use);
+	second = OPEN(true, false, &in_use);
+	assert_true(fd >= 0 && second >= 0);
+	assert_int_equal(fcntl(second, F_GETFL) & O_ACCMODE, O_RDONLY);
+	assert_int_equal(OPEN(false, false, &in_use), -1);
+	close(fd);
+	close(second);
+
+	in_use = false;
+	assert_int_equal(truncate(path, 1024), 0);
+	assert_int_equal(OPEN(true, true, &in_use), -1);
+	assert_non_null(strstr(reason, "no multiple of 2048"));
+	assert_false(in_use);
+#undef OPEN
+	unlink(path);
+	rmdir(directory);
 }
 
 static void a_configuration_error_names_its_line(void **state)
@@ -171,6 +266,8 @@ static void a_configuration_error_names_its_line(void **state)
 	} rows[] = {
 		{"# comment\n\nlisten-port = 9000\n", NULL},
 		{"listen-port = 9000\nlisten-address=::1\nkernel-directories = /a:/b\n", NULL},
+		{"disk-directories = /a:/b\n", NULL},
+		{"disk-directories = /a:b\n", ":1: an absolute path"},
 		{"\nlisten-port = x\n", ":2: \"x\" is no port"},
 		{"listen-port = 65536\n", ":1: "},
 		{"listen-address = localhost\n", ":1: \"localhost\" is no IPv4 or IPv6 address"},
@@ -225,8 +322,10 @@ int main(void)
 		cmocka_unit_test(packets_are_read_or_refused),
 		cmocka_unit_test(a_status_is_taken_with_care),
 		cmocka_unit_test(requests_have_the_contract_s_form),
+		cmocka_unit_test(devices_have_the_contract_s_form),
 		cmocka_unit_test(the_console_log_keeps_the_end),
 		cmocka_unit_test(only_files_below_allowed_directories),
+		cmocka_unit_test(a_disk_has_one_writer_or_many_readers),
 		cmocka_unit_test(a_configuration_error_names_its_line),
 		cmocka_unit_test(flags_win_over_the_file),
 	};

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the commands share: members of JSON objects, and the service's instances and methods. */
+#ifndef CLI_OBJECTS_H
+#define CLI_OBJECTS_H
+
+#include <stdarg.h>
+
+#include "cli/shell.h"
+
+typedef struct json_object json;
+
+#define OBJECT_CLASSES "/api/v2/classes/"
+#define OBJECT_SERVICE OBJECT_CLASSES "Msvm_VirtualSystemManagementService/instances/vmms"
+
+/* NULL, "" and 0 for what is not there. 64-bit integers come as strings. */
+json *object_member(json *o, const char *name);
+const char *object_text(json *o, const char *name);
+int64_t object_number(json *o, const char *name);
+void object_put(json *o, const char *name, json *value);
+void object_put_text(json *o, const char *name, const char *text);
+/* Allocated; the shell ends without memory. */
+char *object_format(const char *form, ...) __attribute__((format(printf, 1, 2)));
+
+/* A new array with each instance's "properties" and, in it, its path as "self"; NULL after an error. */
+json *object_list(struct stage *stage, const char *path);
+/* The same of a class's instances whose property has the value. */
+json *object_list_where(struct stage *stage, const char *class, const char *property, const char *value);
+/* An embedded instance; suffix NULL: of the system setting. An empty id leaves the InstanceID out. */
+json *object_setting(const char *class, const char *id, const char *suffix);
+/* The path of such an instance, to be freed. */
+char *object_setting_path(const char *class, const char *id, const char *suffix);
+/* The answer, or NULL with the error counted; puts the body. */
+json *object_invoke(struct stage *stage, const char *instance, const char *method, json *body);
+bool object_call(struct stage *stage, const char *instance, const char *method, json *body);
+/* Methods of the service that take settings; put the embedded instances, or the array of them, or of paths.
+ * The first gives the answer, or NULL. */
+json *object_add_settings(struct stage *stage, const char *vm_id, json *settings);
+bool object_modify_setting(struct stage *stage, json *setting);
+bool object_remove_settings(struct stage *stage, json *paths);
+
+/* In vm_verbs.c: the machines a command is for, by that parameter, else from the pipeline. A new array. */
+json *vm_chosen(struct stage *stage, const char *parameter);
+void vm_each(struct stage *stage, void (*visit)(struct stage *stage, json *vm));
+
+/* In device_verbs.c: adds to the settings of DefineSystem or AddResourceSettings what New-VM -VHDPath asks
+ * for. */
+void device_describe_disk(json *settings, const char *path);
+
+#endif
