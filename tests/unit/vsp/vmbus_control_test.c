@@ -635,7 +635,7 @@ static void channels_move_between_vps(void **state)
 	assert_int_equal(guest_interrupts(channel), 1);
 
 	assert_int_equal(guest_connect(guest, VMBUS_VERSION_WIN10_V5_2), 0);
-	channel = guest_open(guest, relid, 4);
+	assert_non_null(guest_open(guest, relid, 4));
 	modify(relid, 2, 0, true);				/* done, but no answer below 5.3 */
 	assert_int_equal(vmbus_channel_get_counters(&echo[0].device, 0, &now), 0);
 	assert_int_equal(now.target_vp, 2);
