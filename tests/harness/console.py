@@ -30,8 +30,9 @@ class Console:
     def _take_shell(self, timeout):
         """Finds the shell's prompt, whatever was printed or typed before, and makes it plain: no echo, no kernel lines."""
         deadline = time.monotonic() + timeout
-        while True:
-            self.child.send("\x03\n")
+        for attempt in itertools.count():
+            # An interrupt too early would hit the new shell in its profile, which sets the prompt.
+            self.child.send("\n" if attempt < 3 else "\x03\n")
             if self.child.expect([re.escape(PROMPT), pexpect.TIMEOUT], timeout=3) == 0:
                 break
             if time.monotonic() > deadline:
