@@ -102,14 +102,19 @@ static int take_version(struct json_object *value, struct config *config, struct
 	return 0;
 }
 
-static int take_id(struct json_object *value, struct config *config, struct failure *why)
+static int copy_guid(struct json_object *value, const char *path, char out[CONFIG_GUID_BYTES], struct failure *why)
 {
 	const char *text = json_object_get_string(value);
 
 	if (!config_is_guid(text))
-		return failure_set(why, -EINVAL, "id: \"%.40s\" is no GUID", text);
-	memcpy(config->id, text, CONFIG_GUID_BYTES);
+		return failure_set(why, -EINVAL, "%s: \"%.40s\" is no GUID", path, text);
+	memcpy(out, text, CONFIG_GUID_BYTES);
 	return 0;
+}
+
+static int take_id(struct json_object *value, struct config *config, struct failure *why)
+{
+	return copy_guid(value, "id", config->id, why);
 }
 
 static int take_name(struct json_object *value, struct config *config, struct failure *why)
@@ -204,16 +209,6 @@ static int take_port(struct json_object *value, struct config *config, struct fa
 		return failure_set(why, -EINVAL, "devices[].port: COM1 is there twice");
 	config->has_com1 = true;
 	return r;
-}
-
-static int copy_guid(struct json_object *value, const char *path, char out[CONFIG_GUID_BYTES], struct failure *why)
-{
-	const char *text = json_object_get_string(value);
-
-	if (!config_is_guid(text))
-		return failure_set(why, -EINVAL, "%s: \"%.40s\" is no GUID", path, text);
-	memcpy(out, text, CONFIG_GUID_BYTES);
-	return 0;
 }
 
 /* What is being read is the last one. */
@@ -351,7 +346,7 @@ static int take_scsi(struct json_object *device, struct config *config, struct f
 	return take_members(device, "devices[].", members, 3, config, why);
 }
 
-static const char *const single_names[CONFIG_SINGLE_COUNT] = {
+const char *const config_single_names[CONFIG_SINGLE_COUNT] = {
 	[CONFIG_HEARTBEAT] = "heartbeat", [CONFIG_SHUTDOWN] = "shutdown", [CONFIG_TIMESYNC] = "timesync",
 	[CONFIG_KVP] = "kvp", [CONFIG_KEYBOARD] = "keyboard",
 };
@@ -361,7 +356,7 @@ static int take_single(struct json_object *device, enum config_single which, str
 	struct json_object *instance;
 
 	if (config->single[which][0])
-		return failure_set(why, -EINVAL, "devices: \"%s\" is there twice", single_names[which]);
+		return failure_set(why, -EINVAL, "devices: \"%s\" is there twice", config_single_names[which]);
 	json_object_object_foreach(device, key, unused) {
 		(void)unused;
 		if (strcmp(key, "type") && strcmp(key, "instance"))
@@ -387,7 +382,7 @@ static int take_device(struct json_object *device, size_t index, struct config *
 	if (strcmp(type, "scsi") == 0)
 		return take_scsi(device, config, why);
 	for (unsigned i = 0; i < CONFIG_SINGLE_COUNT; i++)
-		if (strcmp(type, single_names[i]) == 0)
+		if (strcmp(type, config_single_names[i]) == 0)
 			return take_single(device, (enum config_single)i, config, why);
 	return failure_set(why, -EINVAL, "devices[].type: \"%.40s\" is unknown", type);
 }

@@ -36,6 +36,7 @@ struct config_scsi {
 enum config_single {
 	CONFIG_HEARTBEAT, CONFIG_SHUTDOWN, CONFIG_TIMESYNC, CONFIG_KVP, CONFIG_KEYBOARD, CONFIG_SINGLE_COUNT
 };
+extern const char *const config_single_names[CONFIG_SINGLE_COUNT];	/* "type" in the document */
 
 struct config {
 	char id[CONFIG_GUID_BYTES];

@@ -18,7 +18,7 @@
 
 #define MESSAGE_RETRY_NS 10000000ull	/* look again whether the server takes messages */
 
-static const uint32_t message_connections[] = { 1, 4 };
+static const uint32_t message_connections[] = { VMBUS_CONNECTION_MESSAGE, VMBUS_CONNECTION_MESSAGE4 };
 
 struct vmbus {
 	struct loop loop;
@@ -55,7 +55,7 @@ static void on_messages(void *context, uint32_t events)
 	struct vmbus *bus = context;
 
 	while (!bus->message_held && read(bus->messages.fd, &bus->message, sizeof bus->message) == sizeof bus->message) {
-		if (bus->message.type != 1 || bus->message.payload_bytes > sizeof bus->message.payload)
+		if (bus->message.type != VMBUS_MESSAGE_TYPE || bus->message.payload_bytes > sizeof bus->message.payload)
 			continue;
 		if (!hand_in(bus))
 			loop_modify(&bus->loop, &bus->messages, 0);
@@ -130,7 +130,9 @@ static int start_thread(struct vmbus *bus, struct failure *why)
 
 static int open_messages(struct vmbus *bus, struct failure *why)
 {
-	int fd = bus->world.backend->ops->message_port(bus->world.backend, message_connections, 2, why), r;
+	int fd = bus->world.backend->ops->message_port(bus->world.backend, message_connections,
+							sizeof message_connections / sizeof message_connections[0], why);
+	int r;
 
 	if (fd < 0)
 		return fd;

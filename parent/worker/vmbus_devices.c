@@ -11,11 +11,6 @@
 
 #define DVD_SECTOR_BYTES 2048u
 
-static const char *const single_names[CONFIG_SINGLE_COUNT] = {
-	[CONFIG_HEARTBEAT] = "heartbeat", [CONFIG_SHUTDOWN] = "shutdown", [CONFIG_TIMESYNC] = "timesync",
-	[CONFIG_KVP] = "kvp", [CONFIG_KEYBOARD] = "keyboard",
-};
-
 /* The printed form, which config.c has checked. */
 static struct vmbus_guid guid_parse(const char *text)
 {
@@ -169,7 +164,7 @@ int vmbus_devices_add(struct vmbus_devices *d, struct vmbus_server *server, cons
 		device->offer.instance = guid_parse(config->single[i]);
 		r = vmbus_device_add(server, device);
 		if (r)
-			failure_set(why, r, "%s: %s", single_names[i], strerror(-r));
+			failure_set(why, r, "%s: %s", config_single_names[i], strerror(-r));
 	}
 	return r;
 }

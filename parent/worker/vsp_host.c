@@ -10,9 +10,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vmbus/vmbus.h"
+
 #define NS_PER_S           1000000000ull
 #define FILETIME_UNIX_BASE 116444736000000000ull	/* 1970-01-01 in 100 ns since 1601-01-01 */
-#define VMBUS_MESSAGE_TYPE 1u
 
 struct doorbell {
 	struct doorbell *next;
