@@ -23,9 +23,19 @@ struct vsp_timer {
 	uint64_t host_deadline_ns;
 };
 
-/* A descriptor to wait for (readable). The owner keeps it in place while it is watched. */
+/* What a watch waits for. That the other end is gone altogether, or an error, is told with each of them. */
+enum vsp_watch_for {
+	VSP_WATCH_READ,
+	VSP_WATCH_WRITE,
+	VSP_WATCH_READ_WRITE,
+	VSP_WATCH_HANGUP,			/* nothing else */
+};
+
+/* A descriptor to wait for: ready is called again and again as long as it is. The owner keeps it in place while it is
+ * watched. */
 struct vsp_watch {
 	int fd;
+	enum vsp_watch_for wait_for;		/* the owner's before watch_add, then changed by watch_change only */
 	vsp_callback ready;
 	void *context;
 	void *host_data;
@@ -51,6 +61,7 @@ struct vsp_host_ops {
 	void (*timer_cancel)(void *host, struct vsp_timer *timer);	/* no callback afterwards; of an idle one: nothing */
 
 	int (*watch_add)(void *host, struct vsp_watch *watch);		/* 0, -errno */
+	void (*watch_change)(void *host, struct vsp_watch *watch, enum vsp_watch_for wait_for);	/* of one that is watched */
 	void (*watch_remove)(void *host, struct vsp_watch *watch);
 
 	uint64_t (*reference_time)(void *host);	/* 100 ns since the partition was made, as the guest reads it */

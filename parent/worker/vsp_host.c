@@ -184,6 +184,18 @@ static void on_watch(void *context, uint32_t events)
 	entry->watch->ready(entry->watch->context);
 }
 
+static uint32_t watch_events(const struct vsp_watch *watch)
+{
+	static const uint32_t events[] = {
+		[VSP_WATCH_READ] = EPOLLIN,
+		[VSP_WATCH_WRITE] = EPOLLOUT,
+		[VSP_WATCH_READ_WRITE] = EPOLLIN | EPOLLOUT,
+		[VSP_WATCH_HANGUP] = 0,		/* epoll always tells hang-ups and errors */
+	};
+
+	return events[watch->wait_for];
+}
+
 static int host_watch_add(void *host, struct vsp_watch *watch)
 {
 	struct vsp_world *w = host;
@@ -196,7 +208,7 @@ static int host_watch_add(void *host, struct vsp_watch *watch)
 	*entry = (struct watched){
 		.next = w->watched, .watch = watch, .source = { .fd = watch->fd, .callback = on_watch, .context = entry },
 	};
-	r = loop_add(w->loop, &entry->source, EPOLLIN, &why);
+	r = loop_add(w->loop, &entry->source, watch_events(watch), &why);
 	if (r) {
 		free(entry);
 		return r;
@@ -204,6 +216,15 @@ static int host_watch_add(void *host, struct vsp_watch *watch)
 	w->watched = entry;
 	watch->host_data = entry;
 	return 0;
+}
+
+static void host_watch_change(void *host, struct vsp_watch *watch, enum vsp_watch_for wait_for)
+{
+	struct vsp_world *w = host;
+	struct watched *entry = watch->host_data;
+
+	watch->wait_for = wait_for;
+	loop_modify(w->loop, &entry->source, watch_events(watch));
 }
 
 static void host_watch_remove(void *host, struct vsp_watch *watch)
@@ -253,6 +274,7 @@ static const struct vsp_host_ops host_ops = {
 	.timer_arm = host_timer_arm,
 	.timer_cancel = host_timer_cancel,
 	.watch_add = host_watch_add,
+	.watch_change = host_watch_change,
 	.watch_remove = host_watch_remove,
 	.reference_time = host_reference_time,
 	.wall_time = host_wall_time,

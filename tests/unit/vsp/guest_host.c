@@ -158,6 +158,13 @@ static int host_watch_add(void *host, struct vsp_watch *watch)
 	return -ENOMEM;
 }
 
+static void host_watch_change(void *host, struct vsp_watch *watch, enum vsp_watch_for wait_for)
+{
+	if (!watch->host_data)
+		guest_die("descriptor %d is not watched", watch->fd);
+	watch->wait_for = wait_for;
+}
+
 static void host_watch_remove(void *host, struct vsp_watch *watch)
 {
 	struct guest_world *world = host;
@@ -197,6 +204,7 @@ static const struct vsp_host_ops ops = {
 	.timer_arm = host_timer_arm,
 	.timer_cancel = host_timer_cancel,
 	.watch_add = host_watch_add,
+	.watch_change = host_watch_change,
 	.watch_remove = host_watch_remove,
 	.reference_time = host_reference_time,
 	.wall_time = host_wall_time,
@@ -257,6 +265,18 @@ static unsigned turn_timers(struct guest_world *world)
 	return count;
 }
 
+static short poll_events(const struct vsp_watch *watch)
+{
+	static const short events[] = {
+		[VSP_WATCH_READ] = POLLIN,
+		[VSP_WATCH_WRITE] = POLLOUT,
+		[VSP_WATCH_READ_WRITE] = POLLIN | POLLOUT,
+		[VSP_WATCH_HANGUP] = 0,
+	};
+
+	return events[watch->wait_for];
+}
+
 static unsigned turn_watches(struct guest_world *world, int wait_ms)
 {
 	struct pollfd fds[GUEST_SLOTS];
@@ -265,7 +285,8 @@ static unsigned turn_watches(struct guest_world *world, int wait_ms)
 	for (unsigned i = 0; i < GUEST_SLOTS; i++) {
 		if (!world->watches[i])
 			continue;
-		fds[count] = (struct pollfd){ .fd = world->watches[i]->fd, .events = POLLIN };
+		fds[count] = (struct pollfd){ .fd = world->watches[i]->fd,
+						 .events = poll_events(world->watches[i]) };
 		slots[count++] = i;
 	}
 	if ((count == 0 && wait_ms == 0) || poll(fds, count, wait_ms) <= 0)

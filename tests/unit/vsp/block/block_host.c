@@ -61,6 +61,11 @@ static int watch_add(void *host, struct vsp_watch *watch)
 	return -ENOSPC;
 }
 
+static void watch_change(void *host, struct vsp_watch *watch, enum vsp_watch_for wait_for)
+{
+	watch->wait_for = wait_for;
+}
+
 static void watch_remove(void *host, struct vsp_watch *watch)
 {
 	struct block_host *h = host;
@@ -84,6 +89,7 @@ static const struct vsp_host_ops ops = {
 	.timer_arm = timer_arm,
 	.timer_cancel = timer_cancel,
 	.watch_add = watch_add,
+	.watch_change = watch_change,
 	.watch_remove = watch_remove,
 	.reference_time = reference_time,
 	.log = write_log,
@@ -128,6 +134,18 @@ static int time_to_wait(const struct block_host *h, int wait_ms)
 	return wait_ms;
 }
 
+static short poll_events(const struct vsp_watch *watch)
+{
+	static const short events[] = {
+		[VSP_WATCH_READ] = POLLIN,
+		[VSP_WATCH_WRITE] = POLLOUT,
+		[VSP_WATCH_READ_WRITE] = POLLIN | POLLOUT,
+		[VSP_WATCH_HANGUP] = 0,
+	};
+
+	return events[watch->wait_for];
+}
+
 bool block_host_turn(struct block_host *h, int wait_ms)
 {
 	struct pollfd fds[BLOCK_HOST_SLOTS];
@@ -137,7 +155,7 @@ bool block_host_turn(struct block_host *h, int wait_ms)
 
 	for (unsigned i = 0; i < BLOCK_HOST_SLOTS; i++) {
 		if (h->watches[i]) {
-			fds[count] = (struct pollfd){ .fd = h->watches[i]->fd, .events = POLLIN };
+			fds[count] = (struct pollfd){ .fd = h->watches[i]->fd, .events = poll_events(h->watches[i]) };
 			watches[count++] = h->watches[i];
 		}
 	}
