@@ -42,6 +42,7 @@ enum vmbus_packet_type {
 #define VMBUS_VERSION_WIN10_V5_1 0x00050001u
 #define VMBUS_VERSION_WIN10_V5_2 0x00050002u
 #define VMBUS_VERSION_WIN10_V5_3 0x00050003u
+#define VMBUS_VERSION_WIN10_V6_0 0x00060000u
 
 /* ---- channel messages */
 
@@ -227,15 +228,25 @@ WIRE_OFFSET(struct vmbus_version_response_message, supported, 8);
 WIRE_OFFSET(struct vmbus_version_response_message, connection_state, 9);
 WIRE_OFFSET(struct vmbus_version_response_message, connection_id, 12);
 
+/* From 6.0 on: which of the contact's feature flags hold. */
+struct vmbus_version_response_message_v6 {
+	struct vmbus_version_response_message response;
+	uint32_t feature_flags;
+};
+WIRE_SIZE(struct vmbus_version_response_message_v6, 20);
+WIRE_OFFSET(struct vmbus_version_response_message_v6, feature_flags, 16);
+
+/* The guest connects to a socket of the parent. What is behind that, in longer ones, is a silo's id. */
 struct vmbus_tl_connect_message {
 	struct vmbus_message_header header;
-	struct vmbus_guid endpoint;
-	struct vmbus_guid service;
+	struct vmbus_guid endpoint;	/* the guest's: instance of the offer that it waits for */
+	struct vmbus_guid service;	/* the parent's: interface of that offer */
 };
 WIRE_SIZE(struct vmbus_tl_connect_message, 40);
 WIRE_OFFSET(struct vmbus_tl_connect_message, endpoint, 8);
 WIRE_OFFSET(struct vmbus_tl_connect_message, service, 24);
 
+/* Only when there will be no offer. */
 struct vmbus_tl_connect_result_message {
 	struct vmbus_message_header header;
 	struct vmbus_guid endpoint;

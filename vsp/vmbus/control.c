@@ -298,20 +298,34 @@ static int compare(const struct control_channel *a, const struct control_channel
 	return order ? order : (int)a->index - (int)b->index;
 }
 
-static void offer(struct control *control, struct control_channel *channel, uint32_t relid)
+static void take_home(struct control *control, struct control_channel *channel, uint32_t home)
 {
-	channel->relid = relid;
-	control->by_relid[relid] = channel;
-	post_offer(control, channel);
+	channel->home = home;
+	control->homes[home] = true;
 }
 
-static uint32_t free_relid(const struct control *control)
+/* There is a free one: there are no more channels than ids. */
+static uint32_t free_home(const struct control *control)
 {
-	uint32_t relid = 1;
+	uint32_t home = 1;
 
-	while (control->by_relid[relid])
-		relid++;
-	return relid;
+	while (control->homes[home])
+		home++;
+	return home;
+}
+
+static void know(struct control *control, struct control_channel *channel)
+{
+	channel->relid = channel->home;
+	control->by_relid[channel->relid] = channel;
+}
+
+static void offer(struct control *control, struct control_channel *channel)
+{
+	if (!channel->home)
+		take_home(control, channel, free_home(control));
+	know(control, channel);
+	post_offer(control, channel);
 }
 
 int control_add(struct control *control, struct control_channel *channel)
@@ -334,7 +348,7 @@ int control_add(struct control *control, struct control_channel *channel)
 		TAILQ_INSERT_TAIL(&control->channels, channel, link);
 	control->channel_count++;
 	if (control->state == CONTROL_CONNECTED && control->offers_sent)
-		offer(control, channel, free_relid(control));
+		offer(control, channel);
 	return 0;
 }
 
@@ -352,6 +366,8 @@ static void forget(struct control *control, struct control_channel *channel)
 {
 	TAILQ_REMOVE(&control->channels, channel, link);
 	control->channel_count--;
+	if (channel->home)
+		control->homes[channel->home] = false;
 	act(control, channel, CONTROL_GONE);
 }
 
@@ -594,7 +610,6 @@ static void on_tl_connect(struct control *control, const void *in, size_t in_byt
 static void on_request_offers(struct control *control, const void *in, size_t in_bytes)
 {
 	struct control_channel *channel;
-	uint32_t relid = 1;
 
 	if (control->offers_sent) {
 		control->counters.bad++;
@@ -602,7 +617,7 @@ static void on_request_offers(struct control *control, const void *in, size_t in
 	}
 	control->offers_sent = true;
 	TAILQ_FOREACH(channel, &control->channels, link)
-		offer(control, channel, relid++);
+		offer(control, channel);
 	post_header(control, VMBUS_ALL_OFFERS_DELIVERED);
 }
 
@@ -613,6 +628,7 @@ static bool version_known(uint32_t version)
 	static const uint32_t known[] = {
 		VMBUS_VERSION_WIN8, VMBUS_VERSION_WIN8_1, VMBUS_VERSION_WIN10, VMBUS_VERSION_WIN10_V4_1,
 		VMBUS_VERSION_WIN10_V5, VMBUS_VERSION_WIN10_V5_1, VMBUS_VERSION_WIN10_V5_2, VMBUS_VERSION_WIN10_V5_3,
+		VMBUS_VERSION_WIN10_V6_0,
 	};
 
 	for (unsigned i = 0; i < sizeof known / sizeof known[0]; i++)
@@ -626,17 +642,23 @@ static void accept_contact(struct control *control)
 	const struct vmbus_contact_message *contact = &control->contact;
 	const bool names_sint = contact->version >= VMBUS_VERSION_WIN10_V5;
 	/* The long form also when refusing: guests drop shorter ones and wait forever. */
-	struct vmbus_version_response_message response = { .header.type = VMBUS_VERSION_RESPONSE };
+	struct vmbus_version_response_message_v6 message = {
+		.response.header.type = VMBUS_VERSION_RESPONSE,
+		/* Those of 6.0 are for what is not offered here (confidential channels, pausing, moving monitor pages);
+		 * without them all messages are as before. */
+		.feature_flags = 0,
+	};
 
 	control->vp = contact->target_vp;
 	control->sint = VMBUS_SINT;
 	if (version_known(contact->version) && (!names_sint || (contact->sint == VMBUS_SINT && contact->vtl == 0))) {
 		control->state = CONTROL_CONNECTED;
 		control->version = contact->version;
-		response.supported = 1;
-		response.connection_id = names_sint ? VMBUS_CONNECTION_MESSAGE : contact->version;
+		message.response.supported = 1;
+		message.response.connection_id = names_sint ? VMBUS_CONNECTION_MESSAGE : contact->version;
 	}
-	POST(control, response);
+	(void)control_post(control, &message, control->version >= VMBUS_VERSION_WIN10_V6_0 ? sizeof message :
+			   sizeof message.response, 0);
 }
 
 static void finish_reset_if_closed(struct control *control)
@@ -708,12 +730,19 @@ static void on_unload(struct control *control, const void *in, size_t in_bytes)
 
 /* ---- a restored state */
 
-int control_adopt_relid(struct control *control, struct control_channel *channel, uint32_t relid)
+int control_adopt_home(struct control *control, struct control_channel *channel, uint32_t home)
 {
-	if (relid == 0 || relid > VMBUS_RELID_MAX || control->by_relid[relid] || channel->relid)
+	if (home == 0 || home > VMBUS_RELID_MAX || control->homes[home] || channel->home)
 		return -EINVAL;
-	channel->relid = relid;
-	control->by_relid[relid] = channel;
+	take_home(control, channel, home);
+	return 0;
+}
+
+int control_adopt_offer(struct control *control, struct control_channel *channel)
+{
+	if (!channel->home || channel->relid)
+		return -EINVAL;
+	know(control, channel);
 	return 0;
 }
 
@@ -738,7 +767,7 @@ void control_adopt_connection(struct control *control, uint32_t version, bool of
 	control->offers_sent = offers_sent;
 	TAILQ_FOREACH(channel, &control->channels, link)
 		if (offers_sent && channel->relid == 0 && !channel->declined)
-			offer(control, channel, free_relid(control));
+			offer(control, channel);
 	for (gpadl = TAILQ_FIRST(&control->gpadls); gpadl; gpadl = next) {
 		next = TAILQ_NEXT(gpadl, link);
 		if (gpadl->state == GPADL_TEARING_DOWN && gpadl->users == 0) {

@@ -52,6 +52,7 @@ struct control_channel {
 	struct control_channel *primary;	/* NULL: it is one */
 	uint16_t index;				/* 0: primary */
 	uint32_t relid;				/* 0: not offered */
+	uint32_t home;				/* the relid of each offer, from the first on; 0: there was none */
 	enum control_channel_state state;
 	bool revoked;				/* taken back by the host: gone when released */
 	bool released;				/* while closing: the guest has released the id already */
@@ -106,6 +107,7 @@ struct control {
 	bool quiet;				/* CONTROL_QUIET is due */
 	struct control_channel_list channels;	/* sorted by offer, then index */
 	struct control_channel *by_relid[VMBUS_RELID_MAX + 1];
+	bool homes[VMBUS_RELID_MAX + 1];	/* taken */
 	uint32_t channel_count;
 	struct gpadl_list gpadls;
 	uint32_t gpadl_count;
@@ -151,8 +153,10 @@ void control_put_gpadl(struct control *control, struct gpadl *gpadl);	/* users -
 
 /* 0; -EEXIST; -ENOSPC beyond the limits. */
 int control_adopt_gpadl(struct control *control, struct gpadl *gpadl);
-/* The guest knows this channel as relid. 0; -EINVAL. */
-int control_adopt_relid(struct control *control, struct control_channel *channel, uint32_t relid);
+/* The relid of the channel's offers. 0; -EINVAL. */
+int control_adopt_home(struct control *control, struct control_channel *channel, uint32_t home);
+/* The guest knows this channel, by that relid. 0; -EINVAL. */
+int control_adopt_offer(struct control *control, struct control_channel *channel);
 /* The channel was open as channel->open says. 0; -EINVAL. */
 int control_adopt_open(struct control *control, struct control_channel *channel);
 /* Connected from now on: offers what is new, answers teardowns that nobody holds up. */

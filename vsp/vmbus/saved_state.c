@@ -12,7 +12,7 @@
 #include "vmbus/server_state.h"
 
 #define STATE_MAGIC   0x53424d56u	/* "VMBS" */
-#define STATE_VERSION 1u
+#define STATE_VERSION 2u
 
 struct state_head {
 	uint32_t magic, version;
@@ -31,10 +31,9 @@ struct state_gpadl {
 
 struct state_channel {
 	struct vmbus_guid interface, instance;
-	uint32_t relid;
-	uint16_t index;
-	uint8_t open, revoked, declined, broken, announced, signal_due, masked;
-	uint8_t rsvd[3];
+	uint16_t home, index;
+	uint8_t offered, open, revoked, declined, broken, announced, signal_due, masked;
+	uint8_t rsvd[4];
 	struct control_open ring;
 	uint32_t read, read_published, write, write_published, wanted;
 };
@@ -92,8 +91,9 @@ static void put_channel(struct output *out, const struct vmbus_channel *channel)
 	const struct state_channel fixed = {
 		.interface = channel->control.offer.interface,
 		.instance = channel->control.offer.instance,
-		.relid = channel->control.relid,
+		.home = (uint16_t)channel->control.home,
 		.index = channel->control.index,
+		.offered = channel->control.relid != 0,
 		.open = channel->control.state == CONTROL_OPEN,
 		.revoked = channel->control.revoked,
 		.declined = channel->control.declined,
@@ -283,10 +283,11 @@ static int get_channel(struct vmbus_server *server, struct input *in)
 
 	if (!get(in, &state, sizeof state) || (state.open && state.revoked))
 		return -EINVAL;
-	if (state.revoked && state.relid == 0)
+	if (state.revoked && !state.offered)
 		return 0;		/* waited for the sub-channels of a device that is gone */
 	channel = place(server, &state);
-	if (!channel || (state.relid && control_adopt_relid(&server->control, &channel->control, state.relid)))
+	if (!channel || (state.home && control_adopt_home(&server->control, &channel->control, state.home)) ||
+	    (state.offered && control_adopt_offer(&server->control, &channel->control)))
 		return -EINVAL;
 	channel->control.declined = state.declined;
 	if (!state.open)

@@ -185,7 +185,8 @@ static void versions(void **state)
 		{ VMBUS_VERSION_WIN10_V5_1, true, 1 },
 		{ VMBUS_VERSION_WIN10_V5_2, true, 1 },
 		{ VMBUS_VERSION_WIN10_V5_3, true, 1 },
-		{ 0x00060000, false, 0 },
+		{ VMBUS_VERSION_WIN10_V6_0, true, 1 },
+		{ 0x00060001, false, 0 },
 		{ 0x00050004, false, 0 },
 		{ 0x00010001, false, 0 },
 		{ 0, false, 0 },
@@ -196,9 +197,10 @@ static void versions(void **state)
 
 		assert_int_equal(guest_contact(guest, rows[i].version, 1), rows[i].known ? 0 : -EPROTONOSUPPORT);
 		answer = guest_last_message(guest, VMBUS_VERSION_RESPONSE);
-		assert_int_equal(answer->bytes, 16);
+		assert_int_equal(answer->bytes, rows[i].version == VMBUS_VERSION_WIN10_V6_0 ? 20 : 16);
 		assert_int_equal(answer->vp, 1);
 		assert_int_equal(word(answer, 12), rows[i].tells);
+		assert_int_equal(word(answer, 16), 0);			/* no feature flags */
 		assert_int_equal(counters().version, rows[i].known ? rows[i].version : 0);
 	}
 }

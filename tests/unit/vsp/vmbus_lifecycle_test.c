@@ -525,7 +525,32 @@ static void removed_during_a_reset(void **state)
 	assert_true(echo[0].gone);
 	assert_int_equal(guest_request_offers(guest), 0);
 	assert_int_equal(relid_of(0, 0), 0);
-	assert_int_equal(relid_of(1, 0), 1);
+	assert_int_equal(relid_of(1, 0), 2);		/* as before */
+}
+
+static void channel_ids_stay_over_contacts(void **state)
+{
+	static struct echo early;
+
+	/* Its place in the order of offers is the first. */
+	echo_init(&early, 0, 0);
+	assert_int_equal(vmbus_device_add(guest_server(guest), &early.device), 0);
+	guest_run(guest);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(guest_relid_of_instance(guest, &early.device.offer.instance, 0), 3);
+		assert_int_equal(relid_of(0, 0), 1);
+		assert_int_equal(relid_of(1, 0), 2);
+		/* A kernel that starts another one, and says nothing. */
+		assert_int_equal(guest_connect(guest, VMBUS_VERSION_WIN10_V5_3), 0);
+	}
+	assert_int_equal(guest_unload(guest), 0);
+	vmbus_device_remove(guest_server(guest), &echo[0].device, echo_gone, &echo[0]);
+	assert_true(echo[0].gone);
+	assert_int_equal(vmbus_device_add(guest_server(guest), &echo[2].device), 0);
+	assert_int_equal(guest_connect(guest, VMBUS_VERSION_WIN10_V6_0), 0);
+	assert_int_equal(relid_of(2, 0), 1);		/* free again */
+	assert_int_equal(relid_of(1, 0), 2);
+	works(guest_open(guest, guest_relid_of_instance(guest, &early.device.offer.instance, 0), 4));
 }
 
 static void a_guest_that_does_not_let_go(void **state)
@@ -615,6 +640,7 @@ int main(void)
 		TEST(a_fresh_offer_is_not_rescinded_at_once),
 		TEST(removed_while_nobody_is_connected),
 		TEST(removed_during_a_reset),
+		TEST(channel_ids_stay_over_contacts),
 		TEST(a_guest_that_does_not_let_go),
 		TEST(released_without_close),
 		TEST(a_primary_released_before_its_subchannels),
