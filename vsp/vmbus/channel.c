@@ -559,6 +559,24 @@ size_t vmbus_channel_room(const struct vmbus_channel *channel)
 	return usable(channel) ? vmbus_ring_room(&channel->out) : 0;
 }
 
+int vmbus_channel_want_room(struct vmbus_channel *channel, size_t bytes)
+{
+	int r;
+
+	if (!usable(channel))
+		return -EPROTO;
+	if (bytes < VMBUS_CHANNEL_OVERHEAD || bytes >= channel->out.area.bytes)
+		return -EMSGSIZE;
+	if (vmbus_ring_room(&channel->out) >= bytes)
+		return 0;
+	channel_publish(channel);
+	r = vmbus_ring_want(&channel->out, bytes - sizeof(struct vmbus_packet_trailer));
+	if (r == -EPROTO)
+		return break_channel(channel, reason(r));
+	channel->counters.full += r == -EAGAIN;
+	return r;
+}
+
 /* ---- GPADLs */
 
 static struct held_gpadl *find_held(struct vmbus_channel *channel, uint32_t id)

@@ -65,17 +65,37 @@ struct vmbus_device {
 	void *server_data;		/* the server's own */
 };
 
-/* Offers a device; at any time, also while a guest is connected (hot add). The device stays in place until removed.
- * 0; -EEXIST an offer with this instance exists; -ENOSPC no channel id left. */
+/* Offers a device; at any time, also while a guest is connected (hot add), also from callbacks of this and other
+ * devices. The device stays in place until removed. 0; -EEXIST an offer with this instance exists; -ENOSPC no channel
+ * id left, or too many sockets. */
 int vmbus_device_add(struct vmbus_server *server, struct vmbus_device *device);
 /* Takes the offer back: rescinds its channels, but not within two seconds of the offer, because guests do not
- * survive that. `done` is called when no channel is left, perhaps before this returns; the device may go away then.
- * A guest that does not let go for ten seconds is not asked any longer: its channels are closed. */
+ * survive that; sockets at once. `done` is called when no channel is left, perhaps before this returns, but not when
+ * it was called from a callback; the device may go away then. A guest that does not let go for ten seconds is not asked
+ * any longer: its channels are closed. */
 void vmbus_device_remove(struct vmbus_server *server, struct vmbus_device *device, vsp_callback done, void *context);
 /* Offers sub-channels 1 .. count of an open device's primary channel; opened/closing are called for each. They are
  * taken back when the primary closes. 0; -ENOSPC; -ENOMEM; -EINVAL not open (not from `opened` either), or there are
  * some. */
 int vmbus_device_offer_subchannels(struct vmbus_device *device, unsigned count);
+
+/*
+ * Sockets are offers with VMBUS_OFFER_TLNPI_PROVIDER: one for each connection, made when one side connects and removed
+ * when it is over. At most 256, counted until the guest has released them. They do not survive a restore: the guest is
+ * told that they are closed.
+ */
+struct vmbus_connector {
+	/* The guest connects to a service of the parent. 0: an offer with that instance and interface was made; -errno:
+	 * the guest is told that the connection is refused. */
+	int (*connect)(void *context, const struct vmbus_guid *endpoint, const struct vmbus_guid *service);
+	/* The guest is gone, or starts anew: open sockets were closed, those not yet opened mean nothing any more. */
+	void (*reset)(void *context);
+	void *context;
+};
+/* Stays in place until the next call; NULL: nobody. */
+void vmbus_server_set_connector(struct vmbus_server *server, const struct vmbus_connector *connector);
+/* The guest is there, has asked for offers, and its version knows sockets. */
+bool vmbus_server_takes_sockets(const struct vmbus_server *server);
 
 unsigned vmbus_channel_index(const struct vmbus_channel *channel);	/* 0 primary, 1.. sub-channels */
 struct vmbus_device *vmbus_channel_device(struct vmbus_channel *channel);
@@ -105,6 +125,10 @@ void vmbus_channel_flush(struct vmbus_channel *channel);
 
 /* Bytes free for sending, whole packets with all overhead. */
 size_t vmbus_channel_room(const struct vmbus_channel *channel);
+#define VMBUS_CHANNEL_OVERHEAD (sizeof(struct vmbus_packet_descriptor) + sizeof(struct vmbus_packet_trailer))
+/* As a sender that found no room waits: 0 there are that many bytes free; -EAGAIN ready comes when there are;
+ * -EMSGSIZE not a packet's size, or never; -EPROTO. */
+int vmbus_channel_want_room(struct vmbus_channel *channel, size_t bytes);
 
 /* A GPADL that the guest made on this channel, as host memory; it stays valid until vmbus_channel_closed or until
  * the device releases it with count back to 0: a guest's teardown waits. -ENOENT. */

@@ -138,6 +138,10 @@ enum control_action control_next_action(struct control *control, struct control_
 		*out_channel = channel;
 		return action;
 	}
+	if (control->connect_waits) {
+		control->connect_waits = false;
+		return CONTROL_CONNECT;
+	}
 	if (control->quiet) {
 		control->quiet = false;
 		return CONTROL_QUIET;
@@ -328,16 +332,23 @@ static void offer(struct control *control, struct control_channel *channel)
 	post_offer(control, channel);
 }
 
+/* Guests match offers by instance alone. Of a restored one that is revoked there may be another. */
+static bool clashes(const struct control_channel *channel, const struct control_channel *other)
+{
+	if (channel->primary || channel->revoked || (control_is_socket(other) && !control_is_socket(channel)))
+		return false;
+	return !memcmp(&other->offer.instance, &channel->offer.instance, sizeof other->offer.instance);
+}
+
 int control_add(struct control *control, struct control_channel *channel)
 {
 	struct control_channel *other, *before = NULL;
 
-	if (control->channel_count >= VMBUS_RELID_MAX)
+	if (control->channel_count >= VMBUS_RELID_MAX ||
+	    (control_is_socket(channel) && control->socket_count >= CONTROL_SOCKETS_MAX))
 		return -ENOSPC;
 	TAILQ_FOREACH(other, &control->channels, link) {
-		/* Guests match offers by instance alone. Of a restored one that is revoked there may be another. */
-		if (!channel->primary && !channel->revoked && !memcmp(&other->offer.instance, &channel->offer.instance,
-						 sizeof other->offer.instance))
+		if (clashes(channel, other))
 			return -EEXIST;
 		if (!before && compare(other, channel) > 0)
 			before = other;
@@ -347,6 +358,7 @@ int control_add(struct control *control, struct control_channel *channel)
 	else
 		TAILQ_INSERT_TAIL(&control->channels, channel, link);
 	control->channel_count++;
+	control->socket_count += control_is_socket(channel);
 	if (control->state == CONTROL_CONNECTED && control->offers_sent)
 		offer(control, channel);
 	return 0;
@@ -366,6 +378,7 @@ static void forget(struct control *control, struct control_channel *channel)
 {
 	TAILQ_REMOVE(&control->channels, channel, link);
 	control->channel_count--;
+	control->socket_count -= control_is_socket(channel);
 	if (channel->home)
 		control->homes[channel->home] = false;
 	act(control, channel, CONTROL_GONE);
@@ -385,17 +398,22 @@ static void forget_if_unknown(struct control *control, struct control_channel *c
 		forget_if_unknown(control, primary);
 }
 
-static void revoke(struct control *control, struct control_channel *channel)
+static void post_rescind(struct control *control, const struct control_channel *channel)
 {
 	const struct vmbus_relid_message message = {
 		.header.type = VMBUS_RESCIND_CHANNEL_OFFER, .relid = channel->relid,
 	};
 
+	POST(control, message);
+}
+
+static void revoke(struct control *control, struct control_channel *channel)
+{
 	if (channel->revoked)
 		return;
 	channel->revoked = true;
 	if (channel->relid && control->state == CONTROL_CONNECTED)
-		POST(control, message);
+		post_rescind(control, channel);
 }
 
 static void revoke_subchannels(struct control *control, struct control_channel *primary)
@@ -593,18 +611,39 @@ static void on_modify(struct control *control, const void *in, size_t in_bytes)
 		POST(control, response);
 }
 
-/* No sockets here, but whoever connects should not wait for a timeout. */
-static void on_tl_connect(struct control *control, const void *in, size_t in_bytes)
+/* ---- sockets */
+
+bool control_takes_sockets(const struct control *control)
 {
-	const struct vmbus_tl_connect_message *message = in;
+	return control->state == CONTROL_CONNECTED && control->offers_sent && control->version >= VMBUS_VERSION_WIN10;
+}
+
+/* Whoever connects should not wait for a timeout; guests know no other status here. */
+void control_refuse(struct control *control, const struct vmbus_tl_connect_message *connect)
+{
 	const struct vmbus_tl_connect_result_message result = {
 		.header.type = VMBUS_TL_CONNECT_RESULT,
-		.endpoint = message->endpoint,
-		.service = message->service,
+		.endpoint = connect->endpoint,
+		.service = connect->service,
 		.status = VMBUS_STATUS_CONNECTION_REFUSED,
 	};
 
+	control->counters.connects_refused++;
 	POST(control, result);
+}
+
+static void on_tl_connect(struct control *control, const void *in, size_t in_bytes)
+{
+	const struct vmbus_tl_connect_message *message = in;
+
+	control->counters.connects++;
+	if (!control_takes_sockets(control) || control->connect_waits ||
+	    control->socket_count >= CONTROL_SOCKETS_MAX) {
+		control_refuse(control, message);
+		return;
+	}
+	control->connect = *message;
+	control->connect_waits = true;
 }
 
 static void on_request_offers(struct control *control, const void *in, size_t in_bytes)
@@ -694,6 +733,7 @@ static void reset(struct control *control, enum control_next next)
 
 	/* Whatever was on its way belongs to somebody who is gone. */
 	drop_messages(control);
+	control->connect_waits = false;
 	control->next = next;
 	control->state = CONTROL_RESETTING;
 	/* From the end: sub-channels lie behind their primary and close first. */
@@ -765,9 +805,13 @@ void control_adopt_connection(struct control *control, uint32_t version, bool of
 	control->state = CONTROL_CONNECTED;
 	control->version = version;
 	control->offers_sent = offers_sent;
-	TAILQ_FOREACH(channel, &control->channels, link)
+	TAILQ_FOREACH(channel, &control->channels, link) {
 		if (offers_sent && channel->relid == 0 && !channel->declined)
 			offer(control, channel);
+		if (channel->untold)
+			post_rescind(control, channel);
+		channel->untold = false;
+	}
 	for (gpadl = TAILQ_FIRST(&control->gpadls); gpadl; gpadl = next) {
 		next = TAILQ_NEXT(gpadl, link);
 		if (gpadl->state == GPADL_TEARING_DOWN && gpadl->users == 0) {

@@ -4,8 +4,9 @@
  * guest and actions come out. No I/O, no clock, no guest memory, no state of others. Whoever drives it takes all
  * actions after each call and reports how they went; messages may leave later, in their order.
  *
- * What a guest can make grow is bounded: GPADLs by the limits, channels by the channel ids, messages to the guest by
- * CONTROL_QUEUE_MAX and what one message can cause (at most one for each channel).
+ * What a guest can make grow is bounded: GPADLs by the limits, channels by the channel ids, sockets by
+ * CONTROL_SOCKETS_MAX, messages to the guest by CONTROL_QUEUE_MAX and what one message can cause (at most one for each
+ * channel).
  */
 #ifndef VSP_VMBUS_CONTROL_H
 #define VSP_VMBUS_CONTROL_H
@@ -18,7 +19,8 @@
 #include "vmbus/gpadl.h"
 #include "vmbus/vmbus.h"
 
-#define CONTROL_QUEUE_MAX 4096u
+#define CONTROL_QUEUE_MAX   4096u
+#define CONTROL_SOCKETS_MAX 256u	/* channels of sockets, until the guest releases them */
 
 enum control_channel_state {
 	CONTROL_CLOSED,
@@ -33,6 +35,7 @@ enum control_action {
 	CONTROL_ATTACH,			/* channel: open it; then control_opened */
 	CONTROL_DETACH,			/* channel: close it; some day control_closed */
 	CONTROL_GONE,			/* channel: forgotten here, the memory is the driver's again */
+	CONTROL_CONNECT,		/* control->connect: is anybody there? Then an offer, else control_refuse */
 	CONTROL_QUIET,			/* a reset is complete */
 };
 
@@ -55,6 +58,7 @@ struct control_channel {
 	uint32_t home;				/* the relid of each offer, from the first on; 0: there was none */
 	enum control_channel_state state;
 	bool revoked;				/* taken back by the host: gone when released */
+	bool untold;				/* revoked by a restore: the guest is yet to be told */
 	bool released;				/* while closing: the guest has released the id already */
 	bool declined;				/* released by the guest of its own: no offer before the next contact */
 	bool open_waits;			/* next_open came before the channel was closed */
@@ -86,7 +90,7 @@ enum control_next {
 };
 
 struct control_counters {
-	uint64_t received, bad, unknown, refused, contacts, gpadls_refused, opens_refused;
+	uint64_t received, bad, unknown, refused, contacts, gpadls_refused, opens_refused, connects, connects_refused;
 };
 
 struct control_limits {
@@ -108,7 +112,9 @@ struct control {
 	struct control_channel_list channels;	/* sorted by offer, then index */
 	struct control_channel *by_relid[VMBUS_RELID_MAX + 1];
 	bool homes[VMBUS_RELID_MAX + 1];	/* taken */
-	uint32_t channel_count;
+	uint32_t channel_count, socket_count;
+	struct vmbus_tl_connect_message connect;	/* the guest's last one, while connect_waits */
+	bool connect_waits;
 	struct gpadl_list gpadls;
 	uint32_t gpadl_count;
 	uint64_t gpadl_bytes;
@@ -133,8 +139,17 @@ void control_mapped(struct control *control, struct gpadl *gpadl, bool ok);	/* e
 void control_opened(struct control *control, struct control_channel *channel, bool ok);
 void control_closed(struct control *control, struct control_channel *channel);
 
+static inline bool control_is_socket(const struct control_channel *channel)
+{
+	return channel->offer.flags & VMBUS_OFFER_TLNPI_PROVIDER;
+}
+/* Whether offers of sockets reach somebody who understands them. */
+bool control_takes_sockets(const struct control *control);
+/* The answer to a connect that gets no offer. */
+void control_refuse(struct control *control, const struct vmbus_tl_connect_message *connect);
+
 /* A new primary (primary NULL) or sub-channel; the caller has set offer, primary and index. 0; -EEXIST a primary
- * with this instance; -ENOSPC. */
+ * with this instance, but the guest, who names sockets, does not keep devices away with that; -ENOSPC. */
 int control_add(struct control *control, struct control_channel *channel);
 /* Takes a primary and its sub-channels back. */
 void control_revoke(struct control *control, struct control_channel *primary);

@@ -32,8 +32,8 @@ struct state_gpadl {
 struct state_channel {
 	struct vmbus_guid interface, instance;
 	uint16_t home, index;
-	uint8_t offered, open, revoked, declined, broken, announced, signal_due, masked;
-	uint8_t rsvd[4];
+	uint8_t offered, open, revoked, declined, broken, announced, signal_due, masked, socket;
+	uint8_t rsvd[3];
 	struct control_open ring;
 	uint32_t read, read_published, write, write_published, wanted;
 };
@@ -101,6 +101,7 @@ static void put_channel(struct output *out, const struct vmbus_channel *channel)
 		.announced = channel->announced,
 		.signal_due = channel->signal_due,
 		.masked = channel->in.masked,
+		.socket = control_is_socket(&channel->control),
 		.ring = channel->control.open,
 		.read = channel->in.read,
 		.read_published = channel->in.published,
@@ -125,7 +126,8 @@ static void put_message(struct output *out, const struct control_message *messag
 	put(out, message->payload, message->bytes);
 }
 
-/* At rest: no device is about to close, none is on its way out with a channel open. */
+/* At rest: no device is about to close, none is on its way out with a channel open. But for sockets, which do not
+ * survive. */
 static bool at_rest(const struct vmbus_server *server)
 {
 	const struct control_channel *channel;
@@ -137,7 +139,8 @@ static bool at_rest(const struct vmbus_server *server)
 		if (entry->state == DEVICE_LEAVING)
 			return false;
 	TAILQ_FOREACH(channel, &server->control.channels, link)
-		if (channel->state == CONTROL_CLOSING || (channel->state == CONTROL_OPEN && channel->revoked))
+		if (channel->state == CONTROL_CLOSING ||
+		    (channel->state == CONTROL_OPEN && channel->revoked && !control_is_socket(channel)))
 			return false;
 	return true;
 }
@@ -251,20 +254,24 @@ static struct server_device *find_device(struct vmbus_server *server, const stru
 }
 
 /* The channel object of a saved one: a device's primary, a new sub-channel of it, or one that only keeps a channel
- * id which the guest has not released. NULL: there is no such device, or no memory. */
+ * id which the guest has not released, as of a socket. NULL: there is no such device, or no memory. */
 static struct vmbus_channel *place(struct vmbus_server *server, const struct state_channel *state)
 {
-	struct server_device *entry = state->revoked ? NULL : find_device(server, state);
+	struct server_device *entry = state->revoked || state->socket ? NULL : find_device(server, state);
 	struct vmbus_channel *channel = NULL;
 
 	if (entry && state->index == 0)
 		return entry->primary;
 	if (entry)
 		channel = channel_new(entry, entry->primary, state->index);
-	else if (state->revoked)
+	else if (state->revoked || state->socket)
 		channel = channel_new_expelled(server, &state->interface, &state->instance, state->index);
 	if (!channel)
 		return NULL;
+	if (state->socket) {
+		channel->control.offer.flags = VMBUS_OFFER_TLNPI_PROVIDER;
+		channel->control.untold = !state->revoked;
+	}
 	if (control_add(&server->control, &channel->control)) {
 		free(channel);
 		return NULL;
@@ -281,16 +288,16 @@ static int get_channel(struct vmbus_server *server, struct input *in)
 	struct channel_indices indices;
 	int r;
 
-	if (!get(in, &state, sizeof state) || (state.open && state.revoked))
+	if (!get(in, &state, sizeof state) || (state.open && state.revoked && !state.socket))
 		return -EINVAL;
-	if (state.revoked && !state.offered)
-		return 0;		/* waited for the sub-channels of a device that is gone */
+	if ((state.revoked || state.socket) && !state.offered)
+		return 0;		/* waited for the sub-channels of a device that is gone, or is a socket */
 	channel = place(server, &state);
 	if (!channel || (state.home && control_adopt_home(&server->control, &channel->control, state.home)) ||
 	    (state.offered && control_adopt_offer(&server->control, &channel->control)))
 		return -EINVAL;
 	channel->control.declined = state.declined;
-	if (!state.open)
+	if (!state.open || state.socket)
 		return 0;
 	channel->control.open = state.ring;
 	r = control_adopt_open(&server->control, &channel->control);

@@ -183,7 +183,9 @@ void vmbus_device_remove(struct vmbus_server *server, struct vmbus_device *devic
 	offered = entry->added_at > server->offers_at ? entry->added_at : server->offers_at;
 	entry->due = offered + RESCIND_AFTER_100NS;
 	entry->state = DEVICE_LEAVING;
-	if (entry->primary->control.relid == 0 || server_now(server) >= entry->due)
+	/* Closing a socket is to rescind it, and guests wait for that. */
+	if (entry->primary->control.relid == 0 || control_is_socket(&entry->primary->control) ||
+	    server_now(server) >= entry->due)
 		rescind(entry);
 	server_leave(server);
 }
@@ -215,6 +217,16 @@ int vmbus_device_offer_subchannels(struct vmbus_device *device, unsigned count)
 	}
 	server_leave(server);
 	return 0;
+}
+
+void vmbus_server_set_connector(struct vmbus_server *server, const struct vmbus_connector *connector)
+{
+	server->connector = connector;
+}
+
+bool vmbus_server_takes_sockets(const struct vmbus_server *server)
+{
+	return control_takes_sockets(&server->control);
 }
 
 /* Whether a channel of the device is not closed. */
@@ -249,7 +261,9 @@ static bool next_step_of_removal(struct server_device *entry)
 	if (entry->state == DEVICE_LEAVING && (due || relid == 0)) {
 		rescind(entry);
 	} else if (entry->state == DEVICE_RESCINDED && due) {
-		server_log(server, "the guest does not release channel %u: it is closed", relid);
+		/* A program that keeps its end of a socket is nothing to tell. */
+		if (!control_is_socket(&entry->primary->control))
+			server_log(server, "the guest does not release channel %u: it is closed", relid);
 		entry->state = DEVICE_EXPELLED;
 		control_close(&server->control, &entry->primary->control);
 	} else if (entry->state == DEVICE_EXPELLED && !in_use(entry)) {
@@ -298,9 +312,21 @@ static void attach(struct vmbus_server *server, struct vmbus_channel *channel)
 		channel_attend(channel);
 }
 
+static void connect_socket(struct vmbus_server *server)
+{
+	const struct vmbus_tl_connect_message request = server->control.connect;
+	const struct vmbus_connector *connector = server->connector;
+
+	if (!connector || connector->connect(connector->context, &request.endpoint, &request.service))
+		control_refuse(&server->control, &request);
+}
+
 static void quiet(struct vmbus_server *server)
 {
 	vsp_callback done = server->reset_done;
+
+	if (server->connector)
+		server->connector->reset(server->connector->context);
 
 	/* What could not be delivered is dropped; what comes now need not wait for that. */
 	disarm(server, &server->retry, &server->retry_armed);
@@ -328,6 +354,9 @@ static void act(struct vmbus_server *server)
 			break;
 		case CONTROL_GONE:
 			channel_gone(channel_of(channel));
+			break;
+		case CONTROL_CONNECT:
+			connect_socket(server);
 			break;
 		case CONTROL_QUIET:
 			quiet(server);
@@ -556,6 +585,8 @@ void vmbus_server_get_counters(const struct vmbus_server *server, struct vmbus_s
 		.contacts = control->counters.contacts,
 		.gpadls_refused = control->counters.gpadls_refused,
 		.opens_refused = control->counters.opens_refused,
+		.connects = control->counters.connects,
+		.connects_refused = control->counters.connects_refused,
 		.gpadl_count = control->gpadl_count,
 		.gpadl_bytes = control->gpadl_bytes,
 		.queued = control->message_count,

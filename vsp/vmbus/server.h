@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The VMBus server as its host drives it: one server is one guest's bus. One thread makes all calls and gets all
- * callbacks; none of these functions may be called from a device's callback.
+ * callbacks; none of these functions may be called from a device's callback (devices have those of channel.h).
  */
 #ifndef VSP_VMBUS_SERVER_H
 #define VSP_VMBUS_SERVER_H
@@ -62,6 +62,7 @@ struct vmbus_server_counters {
 	uint64_t messages_refused;	/* -EAGAIN: too many answers unread */
 	uint64_t post_retries;
 	uint64_t contacts, gpadls_refused, opens_refused;
+	uint64_t connects, connects_refused;	/* of the guest to sockets */
 	uint32_t gpadl_count;
 	uint64_t gpadl_bytes;
 	uint32_t queued;		/* messages that wait for a free slot */

@@ -72,6 +72,7 @@ struct vmbus_server {
 	bool sent;				/* since the watchdog's last look */
 	bool offered;				/* REQUESTOFFERS was answered */
 	uint64_t offers_at;			/* then: reference time */
+	const struct vmbus_connector *connector;	/* NULL: no sockets */
 	vsp_callback reset_done;
 	void *reset_context;
 
