@@ -5,7 +5,7 @@
 
 #include "guest.h"
 
-#define GUEST_SLOTS    256u
+#define GUEST_SLOTS    1024u
 #define GUEST_FLAGS    2048u
 #define GUEST_UNREAD_MAX 17u		/* the slot and the port's 16 buffers */
 
