@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Hyper-V sockets under the real server and the model guest: each hvsock/*_test.c is one program.
-foreach(name hvsock hvsock_hostile)
+foreach(name hvsock hvsock_hostile hvsock_listener)
   add_executable(vsp_${name}_test ${CMAKE_CURRENT_LIST_DIR}/hvsock/${name}_test.c
     ${CMAKE_CURRENT_LIST_DIR}/hvsock/hvsock_rig.c)
   target_compile_definitions(vsp_${name}_test PRIVATE _GNU_SOURCE)
