@@ -16,6 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define CHECK(condition) do { if (!(condition)) abort(); } while (0)
 #define RAM_PAGES 32u
 #define DEVICES   2u
+#define SOCKETS   4u
 #define LATE_MAX  32u
 #define TIMERS    3u
 
@@ -29,6 +30,8 @@ struct fuzz_device {
 };
 
 static struct fuzz_device devices[DEVICES];
+static struct fuzz_device sockets[SOCKETS];		/* those with an id are offered */
+static struct vmbus_server *server_of_sockets;
 static struct {
 	uint32_t connection;
 	vsp_callback rang;
@@ -190,6 +193,71 @@ static void reset_done(void *context)
 {
 	closed_resets++;
 }
+
+/* ---- sockets: gone when either side closes, so from callbacks */
+
+static void socket_gone(void *context)
+{
+	memset(context, 0, sizeof(struct fuzz_device));
+}
+
+static void socket_closing(void *context, struct vmbus_channel *channel)
+{
+	struct fuzz_device *socket = context;
+
+	vmbus_device_remove(server_of_sockets, &socket->device, socket_gone, socket);
+	CHECK(socket->device.server_data);
+	vmbus_channel_closed(channel);
+}
+
+static void socket_ready(void *context, struct vmbus_channel *channel)
+{
+	struct fuzz_device *socket = context;
+	struct vmbus_packet packet;
+	int r;
+
+	while ((r = vmbus_channel_read(channel, &packet)) > 0) {
+		if (packet.transaction & 1)
+			vmbus_device_remove(server_of_sockets, &socket->device, socket_gone, socket);
+		if (vmbus_channel_want_room(channel, packet.transaction >> 1) == 0)
+			CHECK(vmbus_channel_room(channel) >= packet.transaction >> 1 || packet.transaction >> 1 > 65536);
+	}
+	if (r < 0)
+		vmbus_device_remove(server_of_sockets, &socket->device, socket_gone, socket);
+}
+
+static const struct vmbus_device_ops socket_ops = {
+	.opened = opened, .closing = socket_closing, .ready = socket_ready,
+};
+
+static int socket_connect(void *context, const struct vmbus_guid *endpoint, const struct vmbus_guid *service)
+{
+	struct fuzz_device *socket = sockets;
+	int r;
+
+	while (socket < sockets + SOCKETS && socket->device.ops)
+		socket++;
+	if (socket == sockets + SOCKETS)
+		return -ENOSPC;
+	socket->device = (struct vmbus_device){
+		.offer = { .interface = *service, .instance = *endpoint, .flags = VMBUS_OFFER_TLNPI_PROVIDER },
+		.ops = &socket_ops,
+		.context = socket,
+	};
+	r = vmbus_device_add(server_of_sockets, &socket->device);
+	if (r)
+		socket_gone(socket);
+	return r;
+}
+
+static void sockets_reset(void *context)
+{
+	for (unsigned i = 0; i < SOCKETS; i++)
+		if (sockets[i].device.ops)
+			vmbus_device_remove(server_of_sockets, &sockets[i].device, socket_gone, &sockets[i]);
+}
+
+static const struct vmbus_connector connector = { socket_connect, sockets_reset, NULL };
 
 /* What a guest's message has at most, so that a few bytes of input make a whole one. */
 static size_t message_bytes(uint8_t type)
@@ -385,6 +453,9 @@ static void start(struct vmbus_server *server)
 {
 	memset(ram, 0, sizeof ram);
 	memset(devices, 0, sizeof devices);
+	memset(sockets, 0, sizeof sockets);
+	server_of_sockets = server;
+	vmbus_server_set_connector(server, &connector);
 	post_error = 0;
 	for (unsigned i = 0; i < DEVICES; i++) {
 		devices[i].device.ops = &device_ops;
@@ -410,6 +481,8 @@ static void finish(struct vmbus_server *server)
 	CHECK(counters.gpadl_count == 0 && counters.gpadl_bytes == 0 && counters.queued == 0);
 	for (unsigned i = 0; i < sizeof doorbells / sizeof doorbells[0]; i++)
 		CHECK(doorbells[i].connection == 0);
+	for (unsigned i = 0; i < SOCKETS; i++)
+		CHECK(!sockets[i].device.ops);
 	vmbus_server_free(server);
 	for (unsigned i = 0; i < TIMERS; i++)
 		CHECK(!timers[i]);
