@@ -109,6 +109,7 @@ static uint32_t connection_of(const struct vmbus_channel *channel)
 
 static void close_doorbell(struct vmbus_channel *channel)
 {
+	channel->server->open_count--;
 	host_of(channel)->ops->doorbell_close(host_of(channel)->context, connection_of(channel));
 }
 
@@ -131,6 +132,7 @@ int channel_attach(struct vmbus_channel *channel, const struct channel_indices *
 		return r;
 	}
 	channel->attached = true;
+	channel->server->open_count++;
 	r = tell(device->context, channel);
 	if (r) {
 		close_doorbell(channel);

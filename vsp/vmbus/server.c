@@ -14,6 +14,7 @@
 #define RETRY_NS_MAX       (64 * MILLISECOND_NS)
 #define RETRY_NS_DEAF      (1000 * MILLISECOND_NS)	/* the guest has its SynIC off */
 #define WATCHDOG_NS        (1000 * MILLISECOND_NS)
+#define WATCHDOG_IDLE_NS   (10000 * MILLISECOND_NS)	/* when only a lost doorbell could be found */
 #define STALL_TOLD_100NS   (5 * SECOND_100NS)
 #define RESCIND_AFTER_100NS (2 * SECOND_100NS)		/* Linux does not survive offers that flap */
 #define EXPEL_AFTER_100NS  (10 * SECOND_100NS)
@@ -119,6 +120,7 @@ static void device_gone(struct server_device *entry)
 	void *context = entry->done_context;
 
 	TAILQ_REMOVE(&entry->server->devices, entry, link);
+	entry->server->leaving_count -= entry->state != DEVICE_HERE;
 	entry->device->server_data = NULL;
 	free(entry);
 	if (done)
@@ -183,6 +185,7 @@ void vmbus_device_remove(struct vmbus_server *server, struct vmbus_device *devic
 	offered = entry->added_at > server->offers_at ? entry->added_at : server->offers_at;
 	entry->due = offered + RESCIND_AFTER_100NS;
 	entry->state = DEVICE_LEAVING;
+	server->leaving_count++;
 	/* Closing a socket is to rescind it, and guests wait for that. */
 	if (entry->primary->control.relid == 0 || control_is_socket(&entry->primary->control) ||
 	    server_now(server) >= entry->due)
@@ -279,6 +282,8 @@ static bool remove_devices(struct vmbus_server *server)
 {
 	struct server_device *entry;
 
+	if (server->leaving_count == 0)
+		return false;
 	TAILQ_FOREACH(entry, &server->devices, link)
 		if (entry->state != DEVICE_HERE && next_step_of_removal(entry))
 			return true;
@@ -394,12 +399,22 @@ static void publish(struct vmbus_server *server)
 
 static bool worth_watching(const struct vmbus_server *server)
 {
-	const struct server_device *entry;
+	return server->leaving_count || server->sent || server->control.message_count ||
+	       server->control.state == CONTROL_RESETTING;
+}
 
-	TAILQ_FOREACH(entry, &server->devices, link)
-		if (entry->state != DEVICE_HERE)
-			return true;
-	return server->sent || server->control.message_count || server->control.state == CONTROL_RESETTING;
+/* Soon while there is something to watch; now and then for what nobody here can know of. */
+static void arm_watchdog(struct vmbus_server *server)
+{
+	const bool worth = worth_watching(server), open = server->open_count != 0;
+
+	if (server->watchdog_idles && (worth || !open))
+		disarm(server, &server->watchdog, &server->watchdog_armed);
+	if (!worth && !open)
+		return;
+	if (!server->watchdog_armed)
+		server->watchdog_idles = !worth;
+	arm(server, &server->watchdog, &server->watchdog_armed, worth ? WATCHDOG_NS : WATCHDOG_IDLE_NS);
 }
 
 static void settle(struct vmbus_server *server)
@@ -414,8 +429,7 @@ static void settle(struct vmbus_server *server)
 		return;
 	publish(server);
 	deliver_messages(server);
-	if (worth_watching(server))
-		arm(server, &server->watchdog, &server->watchdog_armed, WATCHDOG_NS);
+	arm_watchdog(server);
 }
 
 void server_enter(struct vmbus_server *server)

@@ -65,6 +65,8 @@ struct vmbus_server {
 	const struct vsp_host *host;
 	struct control control;
 	struct server_device_list devices;
+	unsigned leaving_count;			/* of them, not DEVICE_HERE */
+	unsigned open_count;			/* channels with a doorbell */
 	struct vmbus_channel_list dirty;
 	unsigned depth;				/* calls from outside that are on the stack */
 	bool paused;
@@ -84,6 +86,7 @@ struct vmbus_server {
 	struct vsp_timer flush;			/* what devices did outside of callbacks */
 	struct vsp_timer watchdog;
 	bool retry_armed, flush_armed, watchdog_armed;
+	bool watchdog_idles;			/* armed for a long time */
 
 	uint64_t log_window;			/* reference time */
 	unsigned log_lines;

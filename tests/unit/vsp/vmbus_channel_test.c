@@ -443,7 +443,7 @@ static void lost_signals_are_found(void **state)
 	guest_advance(guest, 10000000000);
 	assert_int_equal(guest_interrupts(channel), 1);
 	assert_int_equal(counters().signals_lost, 1);
-	assert_int_equal(guest_timers_armed(guest), 0);
+	assert_int_equal(guest_timers_armed(guest), 1);		/* the watchdog's, now a slow one */
 	assert_true(guest_receive(channel, &packet));
 	/* The guest's own signal gets lost while the watchdog is awake. */
 	assert_int_equal(guest_transact(channel, 2, "x", 1, &packet), 0);
@@ -455,6 +455,20 @@ static void lost_signals_are_found(void **state)
 	guest_advance(guest, 1000000000);
 	assert_int_equal(echo.packets, 3);
 	assert_int_equal(counters().signals_missed, 1);
+	/* And after a long silence. */
+	guest_receive(channel, &packet);
+	guest_advance(guest, 60000000000);
+	guest_out_ring(channel)->interrupt_mask = 1;
+	assert_int_equal(guest_send(channel, VMBUS_PACKET_IN_BAND, 1, 4, "x", 1), 0);
+	guest_run(guest);
+	assert_int_equal(echo.packets, 3);
+	guest_advance(guest, 10000000000);
+	assert_int_equal(echo.packets, 4);
+	assert_int_equal(counters().signals_missed, 2);
+	/* Without a channel there is nothing to find. */
+	assert_int_equal(guest_close(channel), 0);
+	guest_advance(guest, 20000000000);
+	assert_int_equal(guest_timers_armed(guest), 0);
 }
 
 static void broken_indices_at_run_time(void **state)
