@@ -95,7 +95,8 @@ static void guest_connects(struct connection *connection, uint8_t what)
 		.header.type = VMBUS_TL_CONNECT_REQUEST, .endpoint = endpoint, .service = HVSOCK_SERVICE_OF_PORT(what / 8u),
 	};
 
-	if (connection->relid)
+	/* A second one with the same name is refused; the model would take the first for it. */
+	if (connection->relid || guest_relid_of_instance(guest, &endpoint, 0))
 		return;
 	next_program = -1;
 	(void)guest_post(guest, &request, sizeof request);
@@ -109,6 +110,7 @@ static void guest_connects(struct connection *connection, uint8_t what)
 static void parent_connects(struct connection *connection, uint8_t what)
 {
 	const struct vmbus_guid service = HVSOCK_SERVICE_OF_PORT(1000u + what);
+	struct vmbus_offer_message offer;
 
 	if (connection->relid || waiting)
 		return;
@@ -121,7 +123,8 @@ static void parent_connects(struct connection *connection, uint8_t what)
 		return;
 	}
 	guest_run(guest);
-	*connection = (struct connection){ .program = next_program, .relid = guest_relid(guest, &service, 0) };
+	memcpy(&offer, guest_last_message(guest, VMBUS_OFFER_CHANNEL)->payload, sizeof offer);
+	*connection = (struct connection){ .program = next_program, .relid = offer.relid };
 }
 
 static void guest_opens(struct connection *connection, uint8_t what)
