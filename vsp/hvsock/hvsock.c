@@ -15,6 +15,7 @@
 #define SECOND_NS       1000000000ull
 #define OPEN_TIMEOUT_NS (5 * SECOND_NS)		/* guests open at once, or never */
 #define LINGER_NS       (2 * SECOND_NS)		/* for a guest to take what is left for it, and to close */
+#define STALL_NS        (10 * SECOND_NS)	/* longer than a Linux guest takes to close in its own time */
 #define BATCH           16u			/* packets of one connection, then it is the others' turn */
 #define ROOM_MIN        4096u			/* bytes: no packets smaller than this because the ring is full */
 
@@ -49,6 +50,7 @@ struct stream {
 	/* parent -> guest */
 	size_t room_min;
 	bool full;			/* ready comes when there is room */
+	bool abandoned;			/* while full: neither the guest nor the program has more to say */
 	bool ended;			/* end of file */
 	bool end_sent;
 };
@@ -116,7 +118,7 @@ static int watch(struct stream *stream)
 		return 0;
 	if (read || write)
 		return watch_for(stream, !write ? VSP_WATCH_READ : !read ? VSP_WATCH_WRITE : VSP_WATCH_READ_WRITE);
-	if (stream->end_sent)
+	if (stream->end_sent || (stream->full && stream->guest_ended && !stream->abandoned))
 		return watch_for(stream, VSP_WATCH_HANGUP);
 	unwatch(stream);
 	return 0;
@@ -322,6 +324,19 @@ static bool hung_up(const struct stream *stream)
 	return poll(&fd, 1, 0) > 0 && fd.revents & (POLLHUP | POLLERR | POLLNVAL);
 }
 
+/*
+ * A guest that closes and one that ends its direction look alike. If the program closed too, what it wrote may wait for
+ * a guest that will not read it, and that in turn waits for the rescind: such a guest has some time from its last sign.
+ */
+static void abandon_if_stuck(struct stream *stream)
+{
+	if (!stream->full || !stream->guest_ended)
+		return;
+	stream->abandoned |= hung_up(stream);
+	if (stream->abandoned)
+		timer_arm(stream, &stream->deadline, STALL_NS);
+}
+
 static int move_bytes(struct stream *stream)
 {
 	int r = from_guest(stream);
@@ -345,8 +360,10 @@ static void move(struct stream *stream)
 		r = from_guest(stream);
 	}
 	vmbus_channel_flush(channel);
-	if (r == 0 && !(stream->guest_ended && stream->end_sent) && stream->phase == OPEN)
+	if (r == 0 && !(stream->guest_ended && stream->end_sent) && stream->phase == OPEN) {
+		abandon_if_stuck(stream);
 		r = watch(stream);
+	}
 	stream->hvsock->counters.broken += r == -EPROTO;
 	if (r || (stream->guest_ended && stream->end_sent))
 		leave(stream, r);

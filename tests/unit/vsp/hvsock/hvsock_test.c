@@ -354,6 +354,59 @@ static void closing_loses_nothing(void **state)
 	assert_int_equal(rig_counters().sockets, 0);
 }
 
+static size_t fill(struct guest_channel *channel)
+{
+	size_t written = 0, n;
+
+	guest_ends(channel);
+	while ((n = rig_write(rig.program, expected + written, 5000))) {
+		written += n;
+		guest_run(rig.guest);
+	}
+	return written;
+}
+
+/* It does not say so: to the parent this is a guest that ended its direction and is slow. */
+static void the_guest_closes_and_does_not_read(void **state)
+{
+	struct guest_channel *channel = rig_connection(7);
+	uint32_t relid = guest_channel_relid(channel);
+
+	(void)fill(channel);
+	guest_advance(rig.guest, 60 * SECOND);
+	assert_false(guest_rescinded(rig.guest, relid));
+	(void)close(rig.program);
+	guest_advance(rig.guest, 8 * SECOND);
+	assert_false(guest_rescinded(rig.guest, relid));
+	guest_advance(rig.guest, 3 * SECOND);
+	let_go(channel);
+	assert_int_equal(rig_counters().sockets, 0);
+}
+
+static void the_guest_ends_and_reads_slowly(void **state)
+{
+	struct guest_channel *channel = rig_connection(7);
+	size_t written, got = 0;
+	bool ended = false;
+
+	written = fill(channel);
+	(void)close(rig.program);
+	while (!ended) {
+		size_t before = got;
+
+		for (unsigned i = 0; i < 12 && !ended; i++) {
+			got += rig_receive(channel, bytes + got, sizeof bytes - got, 1, &ended);
+			guest_run(rig.guest);
+		}
+		assert_true(got > before || ended);
+		if (!ended)
+			guest_advance(rig.guest, 9 * SECOND);
+	}
+	assert_int_equal(got, written);
+	let_go(channel);
+	assert_int_equal(rig_counters().sockets, 0);
+}
+
 /* ---- back pressure */
 
 static void a_program_that_does_not_read(void **state)
@@ -682,6 +735,8 @@ int main(void)
 		TEST(the_parent_ends_and_later_closes),
 		TEST(the_guest_closes),
 		TEST(closing_loses_nothing),
+		TEST(the_guest_closes_and_does_not_read),
+		TEST(the_guest_ends_and_reads_slowly),
 		TEST(a_program_that_does_not_read),
 		TEST(a_guest_that_does_not_read),
 		TEST(any_sizes),
