@@ -101,6 +101,7 @@ static void guest_connects(struct connection *connection, uint8_t what)
 	next_program = -1;
 	(void)guest_post(guest, &request, sizeof request);
 	guest_run(guest);
+	drop(connection);
 	*connection = (struct connection){
 		.program = next_program,
 		.relid = next_program >= 0 ? guest_relid_of_instance(guest, &endpoint, 0) : 0,
@@ -123,6 +124,7 @@ static void parent_connects(struct connection *connection, uint8_t what)
 		return;
 	}
 	guest_run(guest);
+	drop(connection);
 	memcpy(&offer, guest_last_message(guest, VMBUS_OFFER_CHANNEL)->payload, sizeof offer);
 	*connection = (struct connection){ .program = next_program, .relid = offer.relid };
 }
@@ -292,6 +294,15 @@ static void step(struct input *in)
 		guest_run(guest);
 }
 
+static int lowest_free_descriptor(void)
+{
+	int fd = dup(0);
+
+	CHECK(fd >= 0);
+	(void)close(fd);
+	return fd;
+}
+
 static void note(void *context)
 {
 	*(bool *)context = true;
@@ -301,6 +312,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct hvsock_config config = { .connect = connect_program };
 	struct input in = { data, size };
+	const int descriptors = lowest_free_descriptor();
 	bool destroyed = false;
 
 	guest = guest_new(16u << 20, 2);
@@ -319,5 +331,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	guest_run(guest);
 	CHECK(guest_doorbells_open(guest) == 0);
 	guest_free(guest);
+	CHECK(lowest_free_descriptor() == descriptors);
 	return 0;
 }
