@@ -61,6 +61,7 @@ struct guest_faults {
 	int post_error;			/* post_message returns this */
 	int signal_error;
 	int doorbell_error;		/* doorbell_open returns this */
+	int watch_error;		/* watch_add returns this */
 	bool messages_unread;		/* the guest leaves its messages: at most 17 fit, then -EAGAIN */
 };
 struct guest_faults *guest_faults(struct guest *guest);

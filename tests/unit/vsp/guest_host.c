@@ -148,6 +148,8 @@ static int host_watch_add(void *host, struct vsp_watch *watch)
 
 	if (watch->host_data)
 		guest_die("descriptor %d is watched twice", watch->fd);
+	if (world->faults.watch_error)
+		return world->faults.watch_error;
 	for (uintptr_t i = 0; i < GUEST_SLOTS; i++) {
 		if (world->watches[i])
 			continue;

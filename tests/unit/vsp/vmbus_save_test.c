@@ -268,6 +268,27 @@ static void states_without_a_connection(void **state)
 	works(guest_open(guest, 2, 4));
 }
 
+static void channel_ids_move_too(void **state)
+{
+	/* The first in the order of offers comes later than the second. */
+	assert_int_equal(guest_unload(guest), 0);
+	for (unsigned i = 0; i < 2; i++)
+		vmbus_device_remove(guest_server(guest), &echo[i].device, NULL, NULL);
+	assert_int_equal(vmbus_device_add(guest_server(guest), &echo[1].device), 0);
+	assert_int_equal(guest_connect(guest, VMBUS_VERSION_WIN10_V5_3), 0);
+	assert_int_equal(vmbus_device_add(guest_server(guest), &echo[0].device), 0);
+	guest_run(guest);
+	assert_int_equal(guest_relid(guest, &echo[0].device.offer.interface, 0), 2);
+	guest_release(guest, 2);			/* declined: not offered now, but that is its id */
+	migrate();
+	assert_int_equal(guest_unload(guest), 0);
+	migrate();
+	assert_int_equal(guest_connect(guest, VMBUS_VERSION_WIN10_V5_3), 0);
+	assert_int_equal(guest_relid(guest, &echo[0].device.offer.interface, 0), 2);
+	assert_int_equal(guest_relid(guest, &echo[1].device.offer.interface, 0), 1);
+	works(guest_open(guest, 2, 4));
+}
+
 static void a_device_that_is_new_there_is_offered(void **state)
 {
 	size_t bytes;
@@ -373,6 +394,7 @@ int main(void)
 		TEST(subchannels_move),
 		TEST(rescinded_and_dead_channels_move),
 		TEST(states_without_a_connection),
+		TEST(channel_ids_move_too),
 		TEST(a_device_that_is_new_there_is_offered),
 		TEST(when_it_cannot_be_saved),
 		TEST(when_it_cannot_be_restored),

@@ -244,6 +244,25 @@ static void no_descriptor(void **state)
 	(void)close(fd);
 }
 
+static void a_host_that_cannot_watch(void **state)
+{
+	int fd;
+
+	guest_faults(rig.guest)->watch_error = -ENOMEM;
+	fd = client();
+	assert_true(rig_at_end(fd));
+	(void)close(fd);
+	fd = client();
+	guest_advance(rig.guest, 5 * SECOND);
+	say(fd, LINE);
+	guest_faults(rig.guest)->watch_error = 0;
+	assert_int_equal(offered(), 0);
+	guest_advance(rig.guest, SECOND);
+	(void)guest_opens();
+	assert_true(hears(fd, "OK\n", false));
+	(void)close(fd);
+}
+
 static void a_pause(void **state)
 {
 	int at_the_door = client(), outside;
@@ -308,6 +327,7 @@ int main(void)
 		TEST(a_client_that_does_not_wait),
 		TEST(a_crowd),
 		TEST(no_descriptor),
+		TEST(a_host_that_cannot_watch),
 		TEST(a_pause),
 		TEST(destroyed_with_clients),
 		TEST(guids),

@@ -224,6 +224,37 @@ static void cancelled(void **state)
 	assert_int_equal(close(rig.program), 0);
 }
 
+/* The host has no memory for one more descriptor to look at. */
+static void a_host_that_cannot_watch(void **state)
+{
+	struct guest_channel *channel;
+	uint32_t relid = rig_parent_connects(22);
+	const int program = rig.program;
+
+	channel = rig_connection(7);
+	guest_faults(rig.guest)->watch_error = -ENOMEM;
+	assert_null(guest_open(rig.guest, relid, 7));
+	assert_int_equal(rig.done_error, -ENOMEM);
+	assert_true(guest_rescinded(rig.guest, relid));
+	assert_int_equal(close(rig.provider_fd), 0);
+	/* Watched already, so it goes on, until it would have to be watched anew. */
+	talks(channel, rig.program);
+	while (rig_write(rig.program, expected, 5000))
+		guest_run(rig.guest);
+	while (!rig_at_end(rig.program)) {
+		bool ended = false;
+
+		assert_true(rig_receive(channel, bytes, sizeof bytes, 9, &ended) > 0);
+		guest_run(rig.guest);
+	}
+	let_go(channel);
+	guest_faults(rig.guest)->watch_error = 0;
+	guest_release(rig.guest, relid);
+	assert_int_equal(rig_counters().sockets, 0);
+	(void)close(program);
+	(void)close(rig.program);
+}
+
 /* ---- ends */
 
 static void the_guest_ends_first(void **state)
@@ -728,6 +759,7 @@ int main(void)
 		TEST(a_guest_that_changes_its_mind),
 		TEST(only_guests_that_know_sockets),
 		TEST(cancelled),
+		TEST(a_host_that_cannot_watch),
 		TEST(the_guest_ends_first),
 		TEST(the_parent_ends_first),
 		TEST(the_parents_program_closes),
