@@ -3,96 +3,17 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <json-c/json.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
+#include "worker/json_take.h"
 #include "worker/platform.h"
 
 #define DOCUMENT_VERSION 1
 #define DOCUMENT_DEPTH   8
 
-/* A member that an object may and must have. `path` is how it is named in errors. */
-struct member {
-	const char *name;
-	enum json_type type;
-	const char *path;
-	int (*take)(struct json_object *value, struct config *config, struct failure *why);
-	bool optional;
-};
-
-static const char *type_phrase(enum json_type type)
-{
-	switch (type) {
-	case json_type_object:
-		return "an object";
-	case json_type_array:
-		return "an array";
-	case json_type_int:
-		return "a whole number";
-	case json_type_boolean:
-		return "true or false";
-	default:
-		return "a text";
-	}
-}
-
-static int take_members(struct json_object *object, const char *where, const struct member *members, unsigned count,
-			struct config *config, struct failure *why)
-{
-	json_object_object_foreach(object, key, unused) {
-		bool known = false;
-
-		(void)unused;
-		for (unsigned i = 0; i < count; i++)
-			known |= strcmp(key, members[i].name) == 0;
-		if (!known)
-			return failure_set(why, -EINVAL, "%s%.100s: unknown member", where, key);
-	}
-	for (unsigned i = 0; i < count; i++) {
-		struct json_object *value;
-		int r;
-
-		if (!json_object_object_get_ex(object, members[i].name, &value) && members[i].optional)
-			continue;
-		if (!json_object_object_get_ex(object, members[i].name, &value))
-			return failure_set(why, -EINVAL, "%s: missing", members[i].path);
-		if (json_object_get_type(value) != members[i].type)
-			return failure_set(why, -EINVAL, "%s: must be %s", members[i].path, type_phrase(members[i].type));
-		r = members[i].take(value, config, why);
-		if (r)
-			return r;
-	}
-	return 0;
-}
-
-static int take_number(struct json_object *value, const char *path, int64_t min, int64_t max, int64_t *out,
-		       struct failure *why)
-{
-	int64_t number = json_object_get_int64(value);
-
-	if (number < min || number > max)
-		return failure_set(why, -EINVAL, "%s: %lld is not in %lld..%lld", path, (long long)number, (long long)min,
-				   (long long)max);
-	*out = number;
-	return 0;
-}
-
-static int check_text(struct json_object *value, const char *path, size_t min, size_t max, struct failure *why)
-{
-	size_t bytes = (size_t)json_object_get_string_len(value);
-
-	if (bytes != strlen(json_object_get_string(value)))
-		return failure_set(why, -EINVAL, "%s: contains a zero character", path);
-	if (bytes < min || bytes > max)
-		return failure_set(why, -EINVAL, "%s: %zu bytes, %zu..%zu are possible", path, bytes, min, max);
-	return 0;
-}
-
-static int take_version(struct json_object *value, struct config *config, struct failure *why)
+static int take_version(struct json_object *value, const char *path, void *into, struct failure *why)
 {
 	int64_t version = json_object_get_int64(value);
 
@@ -102,52 +23,47 @@ static int take_version(struct json_object *value, struct config *config, struct
 	return 0;
 }
 
-static int copy_guid(struct json_object *value, const char *path, char out[CONFIG_GUID_BYTES], struct failure *why)
+static int take_id(struct json_object *value, const char *path, void *into, struct failure *why)
 {
-	const char *text = json_object_get_string(value);
+	struct config *config = into;
 
-	if (!config_is_guid(text))
-		return failure_set(why, -EINVAL, "%s: \"%.40s\" is no GUID", path, text);
-	memcpy(out, text, CONFIG_GUID_BYTES);
-	return 0;
+	return json_take_guid(value, path, config->id, why);
 }
 
-static int take_id(struct json_object *value, struct config *config, struct failure *why)
+static int take_name(struct json_object *value, const char *path, void *into, struct failure *why)
 {
-	return copy_guid(value, "id", config->id, why);
-}
-
-static int take_name(struct json_object *value, struct config *config, struct failure *why)
-{
-	int r = check_text(value, "name", 1, CONFIG_NAME_MAX, why);
+	struct config *config = into;
+	int r = json_check_text(value, path, 1, CONFIG_NAME_MAX, why);
 
 	if (r == 0)
 		strcpy(config->name, json_object_get_string(value));
 	return r;
 }
 
-static int take_count(struct json_object *value, struct config *config, struct failure *why)
+static int take_count(struct json_object *value, const char *path, void *into, struct failure *why)
 {
+	struct config *config = into;
 	int64_t count = 0;
-	int r = take_number(value, "processors.count", 1, PLATFORM_VP_MAX, &count, why);
+	int r = json_take_number(value, path, 1, PLATFORM_VP_MAX, &count, why);
 
 	config->vp_count = (unsigned)count;
 	return r;
 }
 
-static int take_processors(struct json_object *value, struct config *config, struct failure *why)
+static int take_processors(struct json_object *value, const char *path, void *into, struct failure *why)
 {
-	static const struct member members[] = {
-		{ "count", json_type_int, "processors.count", take_count, false },
+	static const struct json_member members[] = {
+		{ "count", json_type_int, take_count, false },
 	};
 
-	return take_members(value, "processors.", members, 1, config, why);
+	return json_take(value, "processors.", members, 1, into, why);
 }
 
-static int take_startup_mib(struct json_object *value, struct config *config, struct failure *why)
+static int take_startup_mib(struct json_object *value, const char *path, void *into, struct failure *why)
 {
+	struct config *config = into;
 	int64_t mib = 0;
-	int r = take_number(value, "memory.startup_mib", CONFIG_MEMORY_MIB_MIN, CONFIG_MEMORY_MIB_MAX, &mib, why);
+	int r = json_take_number(value, path, CONFIG_MEMORY_MIB_MIN, CONFIG_MEMORY_MIB_MAX, &mib, why);
 
 	if (r)
 		return r;
@@ -157,16 +73,16 @@ static int take_startup_mib(struct json_object *value, struct config *config, st
 	return 0;
 }
 
-static int take_memory(struct json_object *value, struct config *config, struct failure *why)
+static int take_memory(struct json_object *value, const char *path, void *into, struct failure *why)
 {
-	static const struct member members[] = {
-		{ "startup_mib", json_type_int, "memory.startup_mib", take_startup_mib, false },
+	static const struct json_member members[] = {
+		{ "startup_mib", json_type_int, take_startup_mib, false },
 	};
 
-	return take_members(value, "memory.", members, 1, config, why);
+	return json_take(value, "memory.", members, 1, into, why);
 }
 
-static int take_boot_kind(struct json_object *value, struct config *config, struct failure *why)
+static int take_boot_kind(struct json_object *value, const char *path, void *into, struct failure *why)
 {
 	const char *kind = json_object_get_string(value);
 
@@ -175,9 +91,10 @@ static int take_boot_kind(struct json_object *value, struct config *config, stru
 	return 0;
 }
 
-static int take_command_line(struct json_object *value, struct config *config, struct failure *why)
+static int take_command_line(struct json_object *value, const char *path, void *into, struct failure *why)
 {
-	int r = check_text(value, "boot.command_line", 0, CONFIG_COMMAND_LINE_MAX, why);
+	struct config *config = into;
+	int r = json_check_text(value, path, 0, CONFIG_COMMAND_LINE_MAX, why);
 
 	if (r)
 		return r;
@@ -185,225 +102,76 @@ static int take_command_line(struct json_object *value, struct config *config, s
 	return config->command_line ? 0 : failure_set(why, -ENOMEM, "boot.command_line: no memory");
 }
 
-static int take_boot(struct json_object *value, struct config *config, struct failure *why)
+static int take_boot(struct json_object *value, const char *path, void *into, struct failure *why)
 {
-	static const struct member members[] = {
-		{ "kind", json_type_string, "boot.kind", take_boot_kind, false },
-		{ "command_line", json_type_string, "boot.command_line", take_command_line, false },
+	static const struct json_member members[] = {
+		{ "kind", json_type_string, take_boot_kind, false },
+		{ "command_line", json_type_string, take_command_line, false },
 	};
 
-	return take_members(value, "boot.", members, 2, config, why);
+	return json_take(value, "boot.", members, 2, into, why);
 }
 
-static int take_type(struct json_object *value, struct config *config, struct failure *why)
+static int take_port(struct json_object *value, const char *path, void *into, struct failure *why)
 {
-	return 0;		/* it chose the table that this stands in */
-}
-
-static int take_port(struct json_object *value, struct config *config, struct failure *why)
-{
+	struct config *config = into;
 	int64_t port = 0;
-	int r = take_number(value, "devices[].port", 1, 1, &port, why);
+	int r = json_take_number(value, path, 1, 1, &port, why);
 
 	if (r == 0 && config->has_com1)
-		return failure_set(why, -EINVAL, "devices[].port: COM1 is there twice");
+		return failure_set(why, -EINVAL, "%s: COM1 is there twice", path);
 	config->has_com1 = true;
 	return r;
 }
 
-/* What is being read is the last one. */
-static struct config_scsi *last_scsi(struct config *config)
+static bool is_com(struct json_object *device)
 {
-	return &config->scsi[config->scsi_count - 1];
-}
+	struct json_object *type;
 
-static struct config_lun *last_lun(struct config *config)
-{
-	struct config_scsi *scsi = last_scsi(config);
-
-	return &scsi->luns[scsi->lun_count - 1];
-}
-
-static int take_lun_number(struct json_object *value, struct config *config, struct failure *why)
-{
-	const struct config_scsi *scsi = last_scsi(config);
-	int64_t lun = 0;
-	int r = take_number(value, "devices[].luns[].lun", 0, CONFIG_LUN_MAX - 1, &lun, why);
-
-	for (unsigned i = 0; r == 0 && i + 1 < scsi->lun_count; i++)
-		if (scsi->luns[i].lun == lun)
-			r = failure_set(why, -EINVAL, "devices[].luns[].lun: %lld is there twice", (long long)lun);
-	last_lun(config)->lun = (unsigned)lun;
-	return r;
-}
-
-static int take_lun_kind(struct json_object *value, struct config *config, struct failure *why)
-{
-	const char *kind = json_object_get_string(value);
-
-	if (strcmp(kind, "disk") && strcmp(kind, "dvd"))
-		return failure_set(why, -EINVAL, "devices[].luns[].kind: \"%.40s\" is unknown, \"disk\" and \"dvd\" are possible", kind);
-	last_lun(config)->is_dvd = strcmp(kind, "dvd") == 0;
-	return 0;
-}
-
-static int take_lun_fd(struct json_object *value, struct config *config, struct failure *why)
-{
-	int64_t fd = 0;
-	int r = take_number(value, "devices[].luns[].fd", -1, INT_MAX, &fd, why);
-
-	last_lun(config)->fd = (int)fd;
-	return r;
-}
-
-static int take_lun_format(struct json_object *value, struct config *config, struct failure *why)
-{
-	const char *format = json_object_get_string(value);
-
-	if (strcmp(format, "raw"))
-		return failure_set(why, -EINVAL, "devices[].luns[].format: \"%.40s\" is unknown, \"raw\" is possible", format);
-	return 0;
-}
-
-static int take_lun_id(struct json_object *value, struct config *config, struct failure *why)
-{
-	return copy_guid(value, "devices[].luns[].id", last_lun(config)->id, why);
-}
-
-static int take_lun_read_only(struct json_object *value, struct config *config, struct failure *why)
-{
-	last_lun(config)->read_only = json_object_get_boolean(value);
-	return 0;
-}
-
-static int take_lun_direct(struct json_object *value, struct config *config, struct failure *why)
-{
-	last_lun(config)->direct = json_object_get_boolean(value);
-	return 0;
-}
-
-static int take_instance(struct json_object *value, struct config *config, struct failure *why)
-{
-	return copy_guid(value, "devices[].instance", last_scsi(config)->instance, why);
-}
-
-static int take_luns(struct json_object *value, struct config *config, struct failure *why)
-{
-	static const struct member members[] = {
-		{ "lun", json_type_int, "devices[].luns[].lun", take_lun_number, false },
-		{ "kind", json_type_string, "devices[].luns[].kind", take_lun_kind, false },
-		{ "fd", json_type_int, "devices[].luns[].fd", take_lun_fd, false },
-		{ "format", json_type_string, "devices[].luns[].format", take_lun_format, false },
-		{ "id", json_type_string, "devices[].luns[].id", take_lun_id, false },
-		{ "read_only", json_type_boolean, "devices[].luns[].read_only", take_lun_read_only, true },
-		{ "direct", json_type_boolean, "devices[].luns[].direct", take_lun_direct, true },
-	};
-	struct config_scsi *scsi = last_scsi(config);
-	size_t count = json_object_array_length(value);
-
-	if (count > CONFIG_LUN_MAX)
-		return failure_set(why, -EINVAL, "devices[].luns: %zu, %u are possible", count, CONFIG_LUN_MAX);
-	scsi->luns = calloc(count ? count : 1, sizeof *scsi->luns);
-	if (!scsi->luns)
-		return failure_set(why, -ENOMEM, "devices[].luns: no memory");
-	for (size_t i = 0; i < count; i++) {
-		struct json_object *lun = json_object_array_get_idx(value, i);
-		int r;
-
-		if (!json_object_is_type(lun, json_type_object))
-			return failure_set(why, -EINVAL, "devices[].luns[%zu]: must be an object", i);
-		scsi->lun_count++;
-		r = take_members(lun, "devices[].luns[].", members, sizeof members / sizeof members[0], config, why);
-		if (r)
-			return r;
-		if (last_lun(config)->fd < 0 && !last_lun(config)->is_dvd)
-			return failure_set(why, -EINVAL, "devices[].luns[].fd: a disk needs one");
-	}
-	return 0;
-}
-
-static int take_com(struct json_object *device, struct config *config, struct failure *why)
-{
-	static const struct member members[] = {
-		{ "type", json_type_string, "devices[].type", take_type, false },
-		{ "port", json_type_int, "devices[].port", take_port, false },
-	};
-
-	return take_members(device, "devices[].", members, 2, config, why);
-}
-
-static int take_scsi(struct json_object *device, struct config *config, struct failure *why)
-{
-	static const struct member members[] = {
-		{ "type", json_type_string, "devices[].type", take_type, false },
-		{ "instance", json_type_string, "devices[].instance", take_instance, false },
-		{ "luns", json_type_array, "devices[].luns", take_luns, false },
-	};
-
-	if (config->scsi_count == CONFIG_SCSI_MAX)
-		return failure_set(why, -EINVAL, "devices: more than %u SCSI controllers", CONFIG_SCSI_MAX);
-	config->scsi_count++;
-	return take_members(device, "devices[].", members, 3, config, why);
-}
-
-const char *const config_single_names[CONFIG_SINGLE_COUNT] = {
-	[CONFIG_HEARTBEAT] = "heartbeat", [CONFIG_SHUTDOWN] = "shutdown", [CONFIG_TIMESYNC] = "timesync",
-	[CONFIG_KVP] = "kvp", [CONFIG_KEYBOARD] = "keyboard",
-};
-
-static int take_single(struct json_object *device, enum config_single which, struct config *config, struct failure *why)
-{
-	struct json_object *instance;
-
-	if (config->single[which][0])
-		return failure_set(why, -EINVAL, "devices: \"%s\" is there twice", config_single_names[which]);
-	json_object_object_foreach(device, key, unused) {
-		(void)unused;
-		if (strcmp(key, "type") && strcmp(key, "instance"))
-			return failure_set(why, -EINVAL, "devices[].%.100s: unknown member", key);
-	}
-	if (!json_object_object_get_ex(device, "instance", &instance) || !json_object_is_type(instance, json_type_string))
-		return failure_set(why, -EINVAL, "devices[].instance: must be a text");
-	return copy_guid(instance, "devices[].instance", config->single[which], why);
+	return json_object_object_get_ex(device, "type", &type) && json_object_is_type(type, json_type_string) &&
+	       strcmp(json_object_get_string(type), "com") == 0;
 }
 
 static int take_device(struct json_object *device, size_t index, struct config *config, struct failure *why)
 {
-	struct json_object *value;
-	const char *type;
+	static const struct json_member com_members[] = {
+		{ "type", json_type_string, NULL, false },
+		{ "port", json_type_int, take_port, false },
+	};
+	struct node_fds inherited = { .fd = NULL };
+	struct node *node;
+	int r;
 
 	if (!json_object_is_type(device, json_type_object))
 		return failure_set(why, -EINVAL, "devices[%zu]: must be an object", index);
-	if (!json_object_object_get_ex(device, "type", &value) || !json_object_is_type(value, json_type_string))
-		return failure_set(why, -EINVAL, "devices[].type: must be a text");
-	type = json_object_get_string(value);
-	if (strcmp(type, "com") == 0)
-		return take_com(device, config, why);
-	if (strcmp(type, "scsi") == 0)
-		return take_scsi(device, config, why);
-	for (unsigned i = 0; i < CONFIG_SINGLE_COUNT; i++)
-		if (strcmp(type, config_single_names[i]) == 0)
-			return take_single(device, (enum config_single)i, config, why);
-	return failure_set(why, -EINVAL, "devices[].type: \"%.40s\" is unknown", type);
+	if (is_com(device))
+		return json_take(device, "devices[].", com_members, 2, config, why);
+	r = node_read(device, "devices[].", &inherited, &node, why);
+	if (r)
+		return r;
+	r = node_list_add(&config->nodes, node, why);
+	if (r)
+		node_free(node);
+	return r;
 }
 
-static int take_devices(struct json_object *value, struct config *config, struct failure *why)
+static int take_devices(struct json_object *value, const char *path, void *into, struct failure *why)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < json_object_array_length(value); i++)
-		r = take_device(json_object_array_get_idx(value, i), i, config, why);
+		r = take_device(json_object_array_get_idx(value, i), i, into, why);
 	return r;
 }
 
-static const struct member document_members[] = {
-	{ "version", json_type_int, "version", take_version, false },	/* first: another version may have other members */
-	{ "id", json_type_string, "id", take_id, false },
-	{ "name", json_type_string, "name", take_name, false },
-	{ "processors", json_type_object, "processors", take_processors, false },
-	{ "memory", json_type_object, "memory", take_memory, false },
-	{ "boot", json_type_object, "boot", take_boot, false },
-	{ "devices", json_type_array, "devices", take_devices, false },
+static const struct json_member document_members[] = {
+	{ "version", json_type_int, take_version, false },	/* first: another version may have other members */
+	{ "id", json_type_string, take_id, false },
+	{ "name", json_type_string, take_name, false },
+	{ "processors", json_type_object, take_processors, false },
+	{ "memory", json_type_object, take_memory, false },
+	{ "boot", json_type_object, take_boot, false },
+	{ "devices", json_type_array, take_devices, false },
 };
 
 static int take_document(struct json_object *document, struct config *config, struct failure *why)
@@ -413,12 +181,12 @@ static int take_document(struct json_object *document, struct config *config, st
 	if (!json_object_is_type(document, json_type_object))
 		return failure_set(why, -EINVAL, "the document is no JSON object");
 	if (json_object_object_get_ex(document, "version", &version) && json_object_is_type(version, json_type_int)) {
-		int r = take_version(version, config, why);
+		int r = take_version(version, "version", config, why);
 
 		if (r)
 			return r;
 	}
-	return take_members(document, "", document_members, sizeof document_members / sizeof document_members[0], config, why);
+	return json_take(document, "", document_members, sizeof document_members / sizeof document_members[0], config, why);
 }
 
 int config_parse(const char *text, size_t bytes, struct config *out, struct failure *why)
@@ -450,7 +218,7 @@ int config_parse(const char *text, size_t bytes, struct config *out, struct fail
 	json_object_put(document);
 	if (r) {
 		config_fini(&config);
-		return r;
+		return r == -ENOMEM ? r : -EINVAL;	/* what is there twice is a fault of the document */
 	}
 	*out = config;
 	return 0;
@@ -484,25 +252,6 @@ int config_read(int fd, struct config *out, struct failure *why)
 void config_fini(struct config *config)
 {
 	free(config->command_line);
-	for (unsigned i = 0; i < config->scsi_count; i++)
-		free(config->scsi[i].luns);
+	node_list_free(&config->nodes);
 	memset(config, 0, sizeof *config);
-}
-
-bool config_has_vmbus(const struct config *config)
-{
-	for (unsigned i = 0; i < CONFIG_SINGLE_COUNT; i++)
-		if (config->single[i][0])
-			return true;
-	return config->scsi_count > 0;
-}
-
-bool config_is_guid(const char *text)
-{
-	static const char shape[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-
-	for (size_t i = 0; i < sizeof shape - 1; i++)
-		if (shape[i] == 'x' ? !isxdigit((unsigned char)text[i]) : text[i] != '-')
-			return false;
-	return text[sizeof shape - 1] == 0;
 }

@@ -20,6 +20,20 @@ static void drop_client(struct control *c)
 	loop_remove(c->loop, &c->client);
 	(void)close(c->client.fd);
 	c->client.fd = -1;
+	machine_client(&c->worker->machine, false);
+}
+
+static void send_text(struct control *c, const char *text, size_t bytes)
+{
+	ssize_t sent;
+
+	if (c->client.fd < 0 || bytes > WORKER_MSG_MAX)
+		return;
+	do
+		sent = send(c->client.fd, text, bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	if (sent < 0)
+		drop_client(c);
 }
 
 /* Takes the object. */
@@ -27,15 +41,9 @@ static void send_object(struct control *c, struct json_object *object)
 {
 	size_t bytes = 0;
 	const char *text = json_object_to_json_string_length(object, JSON_C_TO_STRING_PLAIN, &bytes);
-	ssize_t sent = -1;
 
-	if (c->client.fd >= 0 && text && bytes <= WORKER_MSG_MAX) {
-		do
-			sent = send(c->client.fd, text, bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
-		while (sent < 0 && errno == EINTR);
-		if (sent < 0)
-			drop_client(c);
-	}
+	if (text)
+		send_text(c, text, bytes);
 	json_object_put(object);
 }
 
@@ -64,9 +72,22 @@ static void on_change(void *context)
 	send_state(context);
 }
 
+static void on_device_event(void *context, const char *text, size_t bytes)
+{
+	send_text(context, text, bytes);
+}
+
 /* Methods: result, or NULL with code and `why` set. */
 typedef struct json_object *(*method_fn)(struct control *c, struct json_object *params, const char **out_code,
 					 struct failure *why);
+
+static struct json_object *device_answer(int r, const char **out_code)
+{
+	if (r == 0)
+		return json_object_new_object();
+	*out_code = node_error_code(r);
+	return NULL;
+}
 
 static struct json_object *apply(struct control *c, enum worker_input input, const char **out_code, struct failure *why)
 {
@@ -188,6 +209,58 @@ static struct json_object *method_stats(struct control *c, struct json_object *p
 	return result;
 }
 
+static struct json_object *method_add_device(struct control *c, struct json_object *params, const char **out_code,
+					     struct failure *why)
+{
+	struct json_object *device;
+	struct node *node;
+	int r;
+
+	if (!json_object_object_get_ex(params, "device", &device) || !json_object_is_type(device, json_type_object)) {
+		*out_code = "invalid_params";
+		(void)failure_set(why, -EINVAL, "params.device: must be an object");
+		return NULL;
+	}
+	r = node_read(device, "params.device.", &c->fds, &node, why);
+	if (r == 0) {
+		r = machine_add_device(&c->worker->machine, node, why);
+		if (r)
+			node_free(node);
+	}
+	return device_answer(r, out_code);
+}
+
+/* NULL, with `why`, when there is none. */
+static const char *text_param(struct json_object *params, const char *name, const char **out_code, struct failure *why)
+{
+	struct json_object *value;
+
+	if (json_object_object_get_ex(params, name, &value) && json_object_is_type(value, json_type_string))
+		return json_object_get_string(value);
+	*out_code = "invalid_params";
+	(void)failure_set(why, -EINVAL, "params.%s: must be a text", name);
+	return NULL;
+}
+
+static struct json_object *method_remove_device(struct control *c, struct json_object *params, const char **out_code,
+						struct failure *why)
+{
+	const char *instance = text_param(params, "instance", out_code, why);
+
+	return instance ? device_answer(machine_remove_device(&c->worker->machine, instance, why), out_code) : NULL;
+}
+
+static struct json_object *method_device(struct control *c, struct json_object *params, const char **out_code,
+					 struct failure *why)
+{
+	const char *instance = text_param(params, "instance", out_code, why);
+	const char *name = instance ? text_param(params, "call", out_code, why) : NULL;
+
+	if (!name)
+		return NULL;
+	return device_answer(machine_call_device(&c->worker->machine, instance, name, params, &c->fds, why), out_code);
+}
+
 static const struct {
 	const char *name;
 	method_fn call;
@@ -199,6 +272,9 @@ static const struct {
 	{ "stop", method_stop },
 	{ "reset", method_reset },
 	{ "stats", method_stats },
+	{ "add_device", method_add_device },
+	{ "remove_device", method_remove_device },
+	{ "device", method_device },
 };
 
 static method_fn find_method(const char *name)
@@ -272,25 +348,51 @@ static struct json_object *parse_packet(const char *packet, size_t bytes)
 	return object;
 }
 
+static void close_fds(struct control *c)
+{
+	for (unsigned i = 0; i < c->fds.count; i++)
+		if (c->fd[i] >= 0)
+			(void)close(c->fd[i]);
+	c->fds.count = 0;
+}
+
+/* As recv, with the descriptors that came along in c->fds. */
+static ssize_t receive(struct control *c)
+{
+	_Alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof c->fd)];
+	struct iovec iov = { c->packet, WORKER_MSG_MAX + 1 };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space };
+	ssize_t got = recvmsg(c->client.fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	c->fds.count = 0;
+	if (got < 0)
+		return got;
+	for (struct cmsghdr *part = CMSG_FIRSTHDR(&message); part; part = CMSG_NXTHDR(&message, part)) {
+		const size_t bytes = part->cmsg_len - CMSG_LEN(0);
+
+		if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS || c->fds.count)
+			continue;
+		memcpy(c->fd, CMSG_DATA(part), bytes);
+		c->fds.count = (unsigned)(bytes / sizeof c->fd[0]);
+	}
+	return got;
+}
+
 static void on_packet(void *context, uint32_t events)
 {
 	struct control *c = context;
 	struct json_object *request;
-	ssize_t got = recv(c->client.fd, c->packet, WORKER_MSG_MAX + 1, MSG_DONTWAIT);
+	ssize_t got = receive(c);
 
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (got <= 0 || got > WORKER_MSG_MAX) {
+	request = got > 0 && got <= WORKER_MSG_MAX ? parse_packet(c->packet, (size_t)got) : NULL;
+	if (request)
+		respond(c, request);
+	else
 		drop_client(c);
-		return;
-	}
-	request = parse_packet(c->packet, (size_t)got);
-	if (!request) {
-		drop_client(c);
-		return;
-	}
-	respond(c, request);
 	json_object_put(request);
+	close_fds(c);
 }
 
 static void on_connect(void *context, uint32_t events)
@@ -308,6 +410,7 @@ static void on_connect(void *context, uint32_t events)
 		return;
 	}
 	send_state(c);
+	machine_client(&c->worker->machine, true);
 }
 
 int control_listen(struct control *c, struct loop *loop, int listen_fd, struct worker *worker, struct failure *why)
@@ -317,6 +420,7 @@ int control_listen(struct control *c, struct loop *loop, int listen_fd, struct w
 	c->worker = worker;
 	c->client = (struct loop_source){ .fd = -1, .callback = on_packet, .context = c };
 	c->listener = (struct loop_source){ .fd = listen_fd, .callback = on_connect, .context = c };
+	c->fds.fd = c->fd;
 	c->packet = malloc(WORKER_MSG_MAX + 1);
 	if (!c->packet)
 		return failure_set(why, -ENOMEM, "control: no memory");
@@ -326,12 +430,15 @@ int control_listen(struct control *c, struct loop *loop, int listen_fd, struct w
 	}
 	worker->on_change = on_change;
 	worker->context = c;
+	worker->machine.events.happened = on_device_event;
+	worker->machine.events.happened_context = c;
 	return 0;
 }
 
 void control_end(struct control *c)
 {
 	c->worker->on_change = NULL;
+	c->worker->machine.events.happened = NULL;
 	drop_client(c);
 	loop_remove(c->loop, &c->listener);
 	free(c->packet);

@@ -64,7 +64,15 @@ static void on_report(void *owner, enum intercept_verdict verdict, const struct 
 	(void)!write(m->event.fd, &one, sizeof one); /* an eventfd that is full wakes as well */
 }
 
-int machine_init(struct machine *m, const struct config *config, const struct machine_files *files, struct backend *backend,
+static void on_device_gone(void *context, struct node *node)
+{
+	struct machine *m = context;
+
+	node_list_remove(&m->config->nodes, node);
+	node_free(node);
+}
+
+int machine_init(struct machine *m, struct config *config, const struct machine_files *files, struct backend *backend,
 		 struct console *console, struct loop *loop,
 		 void (*on_event)(void *context, enum intercept_verdict verdict, const struct failure *why), void *context,
 		 struct failure *why)
@@ -86,14 +94,25 @@ int machine_init(struct machine *m, const struct config *config, const struct ma
 	if (m->event.fd < 0)
 		return failure_set(why, -errno, "machine: no eventfd: %s", strerror(errno));
 	r = loop_add(loop, &m->event, EPOLLIN, why);
-	if (r)
+	if (r) {
 		(void)close(m->event.fd);
-	return r;
+		return r;
+	}
+	r = node_events_init(&m->events, loop, why);
+	if (r) {
+		loop_remove(loop, &m->event);
+		(void)close(m->event.fd);
+		return r;
+	}
+	m->events.gone = on_device_gone;
+	m->events.gone_context = m;
+	return 0;
 }
 
 void machine_fini(struct machine *m)
 {
 	machine_destroy(m);
+	node_events_fini(&m->events);
 	loop_remove(m->loop, &m->event);
 	(void)close(m->event.fd);
 	(void)pthread_mutex_destroy(&m->event_lock);
@@ -174,7 +193,7 @@ static int furnish(struct machine *m, const struct boot_entry *entry, struct fai
 	r = devices_init(&m->devices, m->backend, m->config->has_com1 ? m->console : NULL, why);
 	if (r)
 		return r;
-	r = vmbus_start(&m->vmbus, m->config, m->backend, &m->mem, why);
+	r = vmbus_start(&m->vmbus, m->config, m->backend, &m->mem, &m->events, why);
 	if (r == 0) {
 		r = start_threads(m, why);
 		if (r)
@@ -272,4 +291,55 @@ void machine_console_input(struct machine *m)
 {
 	if (m->built)
 		devices_console_input(&m->devices);
+}
+
+int machine_add_device(struct machine *m, struct node *node, struct failure *why)
+{
+	int r = node_list_add(&m->config->nodes, node, why);
+
+	if (r || !m->built)
+		return r;
+	r = vmbus_add(m->vmbus, node, why);
+	if (r)
+		node_list_remove(&m->config->nodes, node);
+	return r;
+}
+
+static struct node *find_device(struct machine *m, const char *instance, struct failure *why)
+{
+	struct node *node = node_list_find(m->config->nodes, instance);
+
+	if (node && !node->removing)
+		return node;
+	failure_set(why, -ENOENT, "params.instance: %.40s: there is no such device", instance);
+	return NULL;
+}
+
+int machine_remove_device(struct machine *m, const char *instance, struct failure *why)
+{
+	struct node *node = find_device(m, instance, why);
+
+	if (!node)
+		return -ENOENT;
+	if (node->bus)
+		return vmbus_remove(m->vmbus, node, why);
+	node->removing = true;
+	node_events_push_gone(&m->events, node);
+	return 0;
+}
+
+int machine_call_device(struct machine *m, const char *instance, const char *name, struct json_object *params,
+			struct node_fds *fds, struct failure *why)
+{
+	struct node *node = find_device(m, instance, why);
+
+	if (!node)
+		return -ENOENT;
+	return m->built ? vmbus_call(m->vmbus, node, name, params, fds, why) : node_call(node, name, params, fds, why);
+}
+
+void machine_client(struct machine *m, bool connected)
+{
+	if (m->built)
+		vmbus_client(m->vmbus, connected);
 }

@@ -18,7 +18,7 @@ struct machine_files {
 };
 
 struct machine {
-	const struct config *config;
+	struct config *config;
 	struct machine_files files;
 	struct backend *backend;
 	struct console *console;
@@ -29,7 +29,8 @@ struct machine {
 	bool built;
 	struct guest_mem mem;
 	struct devices devices;
-	struct vmbus *vmbus;			/* NULL: the child has none */
+	struct vmbus *vmbus;
+	struct node_events events;
 	struct vp_group vps;
 
 	struct loop_source event;		/* eventfd */
@@ -40,7 +41,7 @@ struct machine {
 };
 
 /* on_event: loop thread; the VPs may still run. config, backend, console and loop outlive the machine. */
-int machine_init(struct machine *m, const struct config *config, const struct machine_files *files, struct backend *backend,
+int machine_init(struct machine *m, struct config *config, const struct machine_files *files, struct backend *backend,
 		 struct console *console, struct loop *loop,
 		 void (*on_event)(void *context, enum intercept_verdict verdict, const struct failure *why), void *context,
 		 struct failure *why) MUST_CHECK;
@@ -58,6 +59,17 @@ int machine_resume(struct machine *m, struct failure *why) MUST_CHECK;
 
 /* The guest reported a crash through its crash MSRs since it was built. */
 bool machine_guest_crashed(struct machine *m);
+
+/* Devices of the configuration, whether the child is there or not: kept over resets. */
+/* The node is the configuration's afterwards. As node_list_add and the kind's `add`. */
+int machine_add_device(struct machine *m, struct node *node, struct failure *why) MUST_CHECK;
+/* `events` tells when it is gone, perhaps before this returns. -ENOENT, -ENOMEM. */
+int machine_remove_device(struct machine *m, const char *instance, struct failure *why) MUST_CHECK;
+/* -ENOENT, or as node_call. */
+int machine_call_device(struct machine *m, const char *instance, const char *name, struct json_object *params,
+			struct node_fds *fds, struct failure *why) MUST_CHECK;
+/* Who gets the events of devices: told by `happened`; `connected` when somebody came, who hears how things stand. */
+void machine_client(struct machine *m, bool connected);
 
 /* For the console: input waits. */
 void machine_console_input(struct machine *m);

@@ -95,7 +95,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *out, struct 
 	}
 	if (r == 0 && optind < argc)
 		return failure_set(why, -EINVAL, "%.80s: unexpected argument", argv[optind]);
-	if (r == 0 && (!out->id || !config_is_guid(out->id)))
+	if (r == 0 && (!out->id || !json_is_guid(out->id)))
 		return failure_set(why, -EINVAL, "--id: a GUID is needed");
 	for (enum descriptor i = 0; r == 0 && i < FD_COUNT; i++)
 		r = check_descriptor(i, out->fd[i], why);
@@ -126,7 +126,7 @@ static struct {
 } process;
 
 /* Serves until the child is stopped. Returns the exit status, or a negative errno with `why`. */
-static int serve(const struct arguments *arguments, const struct config *config, struct failure *why)
+static int serve(const struct arguments *arguments, struct config *config, struct failure *why)
 {
 	struct machine_files files = { arguments->fd[FD_KERNEL], arguments->fd[FD_INITRD] };
 	int r = loop_init(&process.loop, why);

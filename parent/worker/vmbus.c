@@ -13,7 +13,6 @@
 
 #include "hv/hv_synic.h"
 #include "vmbus/server.h"
-#include "worker/vmbus_devices.h"
 #include "worker/vsp_host.h"
 
 #define MESSAGE_RETRY_NS 10000000ull	/* look again whether the server takes messages */
@@ -24,7 +23,11 @@ struct vmbus {
 	struct loop loop;
 	struct vsp_world world;
 	struct vmbus_server *server;
-	struct vmbus_devices devices;
+	const struct config *config;
+	struct node_events *events;
+	struct node_bus nodes;		/* what the nodes see of this bus */
+	unsigned leaving;		/* nodes that are being removed */
+	unsigned closing;		/* all that is not off yet, while it stops */
 
 	struct loop_source messages;		/* the driver's message port */
 	bool message_held;			/* the server did not take the last one yet */
@@ -158,14 +161,45 @@ static int open_wake(struct vmbus *bus, struct failure *why)
 	return r;
 }
 
-static int add_devices(struct vmbus *bus, const struct config *config, struct failure *why)
+static void on_node_event(void *context, const struct node *node, const char *what, struct json_object *body)
 {
-	const struct vmbus_server_config server = { .host = &bus->world.host, .vp_count = config->vp_count };
+	struct vmbus *bus = context;
+
+	node_events_push(bus->events, node, what, body);
+}
+
+/* A node that fails is off the bus again, but for what its `remove` does. */
+static int add_node(struct vmbus *bus, struct node *node, struct failure *why)
+{
+	node->bus = &bus->nodes;
+	return node->kind->add(node, why);
+}
+
+static int add_nodes(struct vmbus *bus, struct failure *why)
+{
+	const struct vmbus_server_config server = { .host = &bus->world.host, .vp_count = bus->config->vp_count };
+	int r = 0;
 
 	bus->server = vmbus_server_new(&server);
 	if (!bus->server)
 		return failure_set(why, -ENOMEM, "vmbus: no memory");
-	return vmbus_devices_add(&bus->devices, bus->server, &bus->world.host, config, why);
+	bus->nodes = (struct node_bus){
+		.server = bus->server,
+		.host = &bus->world.host,
+		.mem = bus->world.mem,
+		.vp_count = bus->config->vp_count,
+		.event = on_node_event,
+		.context = bus,
+	};
+	for (struct node *node = bus->config->nodes; r == 0 && node; node = node->next)
+		if (!node->removing)
+			r = add_node(bus, node, why);
+	return r;
+}
+
+static bool is_on(const struct vmbus *bus, const struct node *node)
+{
+	return node->bus == &bus->nodes && !node->removing;
 }
 
 /* Undoes what vmbus_start did, from the given step on. */
@@ -197,18 +231,27 @@ static void undo(struct vmbus *bus, enum step from)
 	}
 }
 
-static void on_devices_quiet(void *context)
+static void on_node_off(void *context)
 {
 	struct vmbus *bus = context;
 
-	loop_stop(&bus->loop);
+	if (--bus->closing == 0)
+		loop_stop(&bus->loop);
 }
 
+/* Those that are leaving answer to their own remove. */
 static void on_server_quiet(void *context)
 {
 	struct vmbus *bus = context;
 
-	vmbus_devices_close(&bus->devices, on_devices_quiet, bus);
+	bus->closing = 1 + bus->leaving;	/* one for this call: nodes may answer from inside */
+	for (struct node *node = bus->config->nodes; node; node = node->next) {
+		if (!is_on(bus, node))
+			continue;
+		bus->closing++;
+		node->kind->remove(node, on_node_off, bus);
+	}
+	on_node_off(bus);
 }
 
 static void begin_stop(struct vmbus *bus, void *argument)
@@ -218,19 +261,25 @@ static void begin_stop(struct vmbus *bus, void *argument)
 	vmbus_server_reset(bus->server, on_server_quiet, bus);
 }
 
+static void forget_nodes(struct vmbus *bus)
+{
+	for (struct node *node = bus->config->nodes; node; node = node->next)
+		node->bus = NULL;
+}
+
 int vmbus_start(struct vmbus **out, const struct config *config, struct backend *backend, const struct guest_mem *mem,
-		struct failure *why)
+		struct node_events *events, struct failure *why)
 {
 	enum step reached = STEP_NONE;
 	struct vmbus *bus;
 	int r;
 
 	*out = NULL;
-	if (!config_has_vmbus(config))
-		return 0;
 	bus = calloc(1, sizeof *bus);
 	if (!bus)
 		return failure_set(why, -ENOMEM, "vmbus: no memory");
+	bus->config = config;
+	bus->events = events;
 	(void)pthread_mutex_init(&bus->lock, NULL); /* neither can fail with default attributes */
 	(void)pthread_cond_init(&bus->done, NULL);
 	bus->message_retry = (struct vsp_timer){ .expired = on_message_retry, .context = bus };
@@ -245,7 +294,7 @@ int vmbus_start(struct vmbus **out, const struct config *config, struct backend 
 	}
 	if (r == 0) {
 		reached = STEP_SERVER;
-		r = add_devices(bus, config, why);
+		r = add_nodes(bus, why);
 	}
 	if (r == 0)
 		r = open_messages(bus, why);
@@ -258,6 +307,7 @@ int vmbus_start(struct vmbus **out, const struct config *config, struct backend 
 			begin_stop(bus, NULL);
 			loop_run(&bus->loop);
 		}
+		forget_nodes(bus);
 		undo(bus, reached);
 		return r;
 	}
@@ -267,10 +317,9 @@ int vmbus_start(struct vmbus **out, const struct config *config, struct backend 
 
 void vmbus_stop(struct vmbus *bus)
 {
-	if (!bus)
-		return;
 	call_and_wait(bus, begin_stop, NULL);
 	(void)pthread_join(bus->thread, NULL);
+	forget_nodes(bus);
 	undo(bus, STEP_MESSAGES);
 }
 
@@ -278,7 +327,9 @@ static void do_pause(struct vmbus *bus, void *argument)
 {
 	bus->paused = true;
 	loop_modify(&bus->loop, &bus->messages, 0);
-	vmbus_devices_pause(&bus->devices);
+	for (struct node *node = bus->config->nodes; node; node = node->next)
+		if (is_on(bus, node) && node->kind->pause)
+			node->kind->pause(node);
 	vmbus_server_pause(bus->server);
 }
 
@@ -286,7 +337,9 @@ static void do_resume(struct vmbus *bus, void *argument)
 {
 	bus->paused = false;
 	vmbus_server_resume(bus->server);
-	vmbus_devices_resume(&bus->devices);
+	for (struct node *node = bus->config->nodes; node; node = node->next)
+		if (is_on(bus, node) && node->kind->resume)
+			node->kind->resume(node);
 	if (bus->message_held)
 		on_message_retry(bus);
 	else
@@ -295,20 +348,152 @@ static void do_resume(struct vmbus *bus, void *argument)
 
 void vmbus_pause(struct vmbus *bus)
 {
-	if (bus)
-		call_and_wait(bus, do_pause, NULL);
+	call_and_wait(bus, do_pause, NULL);
 }
 
 void vmbus_resume(struct vmbus *bus)
 {
-	if (bus)
-		call_and_wait(bus, do_resume, NULL);
+	call_and_wait(bus, do_resume, NULL);
+}
+
+struct departure;
+
+struct node_order {
+	struct node *node;
+	const char *name;
+	struct json_object *params;
+	struct node_fds *fds;
+	struct departure *departure;
+	struct failure *why;
+	bool connected;
+	int result;
+};
+
+/* A node on its way off the bus; NULL: what is left of one that never came on. */
+struct departure {
+	struct vmbus *bus;
+	struct node *node;
+};
+
+static void on_departed(void *context)
+{
+	const struct departure departure = *(struct departure *)context;
+	struct vmbus *bus = departure.bus;
+
+	free(context);
+	bus->leaving--;
+	if (departure.node)
+		node_events_push_gone(bus->events, departure.node);
+	if (bus->closing)
+		on_node_off(bus);
+}
+
+static struct departure *departure_new(struct vmbus *bus, struct node *node, struct failure *why)
+{
+	struct departure *departure = malloc(sizeof *departure);
+
+	if (departure)
+		*departure = (struct departure){ bus, node };
+	else
+		failure_set(why, -ENOMEM, "vmbus: no memory");
+	return departure;
+}
+
+static void depart(struct vmbus *bus, struct node *node, struct departure *departure)
+{
+	bus->leaving++;
+	node->kind->remove(node, on_departed, departure);
+}
+
+static void do_add(struct vmbus *bus, void *argument)
+{
+	struct node_order *order = argument;
+
+	order->result = add_node(bus, order->node, order->why);
+	if (order->result)
+		depart(bus, order->node, order->departure);
+	else if (bus->paused && order->node->kind->pause)
+		order->node->kind->pause(order->node);
+}
+
+int vmbus_add(struct vmbus *bus, struct node *node, struct failure *why)
+{
+	struct node_order order = { .node = node, .departure = departure_new(bus, NULL, why), .why = why };
+
+	if (!order.departure)
+		return -ENOMEM;
+	call_and_wait(bus, do_add, &order);
+	if (order.result == 0)
+		free(order.departure);
+	return order.result;
+}
+
+static void do_remove(struct vmbus *bus, void *argument)
+{
+	struct node_order *order = argument;
+
+	order->node->removing = true;
+	depart(bus, order->node, order->departure);
+}
+
+int vmbus_remove(struct vmbus *bus, struct node *node, struct failure *why)
+{
+	struct node_order order = { .node = node, .departure = departure_new(bus, node, why) };
+
+	if (!order.departure)
+		return -ENOMEM;
+	call_and_wait(bus, do_remove, &order);
+	return 0;
+}
+
+static void do_call(struct vmbus *bus, void *argument)
+{
+	struct node_order *order = argument;
+
+	order->result = node_call(order->node, order->name, order->params, order->fds, order->why);
+}
+
+int vmbus_call(struct vmbus *bus, struct node *node, const char *name, struct json_object *params, struct node_fds *fds,
+	       struct failure *why)
+{
+	struct node_order order = { .node = node, .name = name, .params = params, .fds = fds, .why = why };
+
+	call_and_wait(bus, do_call, &order);
+	return order.result;
+}
+
+static void do_client(struct vmbus *bus, void *argument)
+{
+	const struct node_order *order = argument;
+
+	for (struct node *node = bus->config->nodes; node; node = node->next)
+		if (is_on(bus, node) && node->kind->client)
+			node->kind->client(node, order->connected);
+}
+
+void vmbus_client(struct vmbus *bus, bool connected)
+{
+	struct node_order order = { .connected = connected };
+
+	call_and_wait(bus, do_client, &order);
 }
 
 struct sink {
-	vmbus_counter_fn emit;
+	node_counter_fn emit;
 	void *context;
 };
+
+/* "scsi0", "scsi1", but "heartbeat". */
+static void emit_node(struct node *node, const struct sink *sink)
+{
+	char name[32];
+
+	if (node->kind->max == 1)
+		(void)snprintf(name, sizeof name, "%s", node->kind->type);
+	else
+		(void)snprintf(name, sizeof name, "%s%u", node->kind->type, node->index);
+	node->kind->counters(node, name, sink->emit, sink->context);
+}
 
 static void emit_counters(struct vmbus *bus, void *argument)
 {
@@ -325,13 +510,14 @@ static void emit_counters(struct vmbus *bus, void *argument)
 	sink->emit(sink->context, "vmbus", "contacts", c.contacts);
 	sink->emit(sink->context, "vmbus", "version", c.version);
 	sink->emit(sink->context, "vmbus", "gpadl_bytes", c.gpadl_bytes);
-	vmbus_devices_counters(&bus->devices, sink->emit, sink->context);
+	for (struct node *node = bus->config->nodes; node; node = node->next)
+		if (is_on(bus, node) && node->kind->counters)
+			emit_node(node, sink);
 }
 
-void vmbus_counters(struct vmbus *bus, vmbus_counter_fn emit, void *context)
+void vmbus_counters(struct vmbus *bus, node_counter_fn emit, void *context)
 {
 	struct sink sink = { emit, context };
 
-	if (bus)
-		call_and_wait(bus, emit_counters, &sink);
+	call_and_wait(bus, emit_counters, &sink);
 }

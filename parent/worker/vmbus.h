@@ -9,22 +9,32 @@
 #include "worker/backend.h"
 #include "worker/config.h"
 #include "worker/guest_mem.h"
+#include "worker/node_events.h"
 
 struct vmbus;
 
-/* The partition exists and its VPs do not run yet. All that is handed in outlives the bus. NULL in *out, and 0, when the
- * configuration has no device for it. On failure nothing is left behind. */
+/* The partition exists and its VPs do not run yet; all nodes of the configuration that are not leaving are put on the bus. All
+ * that is handed in outlives the bus. On failure nothing is left behind. */
 int vmbus_start(struct vmbus **out, const struct config *config, struct backend *backend, const struct guest_mem *mem,
-		struct failure *why) MUST_CHECK;
-/* No VP runs. Waits until all that is under way is done; nothing touches guest memory afterwards. NULL is fine. */
+		struct node_events *events, struct failure *why) MUST_CHECK;
+/* No VP runs. Waits until all that is under way is done; nothing touches guest memory afterwards. */
 void vmbus_stop(struct vmbus *bus);
 
-/* The VPs stand still; from pause to resume nothing reaches the guest. NULL is fine. */
+/* The VPs stand still; from pause to resume nothing reaches the guest. */
 void vmbus_pause(struct vmbus *bus);
 void vmbus_resume(struct vmbus *bus);
 
+/* Hot add; after a failure the node is not on the bus. */
+int vmbus_add(struct vmbus *bus, struct node *node, struct failure *why) MUST_CHECK;
+/* Hot remove: node_events tells that it is gone, perhaps seconds later. */
+int vmbus_remove(struct vmbus *bus, struct node *node, struct failure *why) MUST_CHECK;
+/* As node_call. */
+int vmbus_call(struct vmbus *bus, struct node *node, const char *name, struct json_object *params, struct node_fds *fds,
+	       struct failure *why) MUST_CHECK;
+/* A client of the control socket came or went. */
+void vmbus_client(struct vmbus *bus, bool connected);
+
 /* Calls `emit` for each device and counter. */
-typedef void (*vmbus_counter_fn)(void *context, const char *device, const char *counter, uint64_t value);
-void vmbus_counters(struct vmbus *bus, vmbus_counter_fn emit, void *context);
+void vmbus_counters(struct vmbus *bus, node_counter_fn emit, void *context);
 
 #endif

@@ -163,7 +163,7 @@ static void on_machine_event(void *context, enum intercept_verdict verdict, cons
 		log_line("%s", reported->text);	/* the last line: who started us shows it */
 }
 
-int worker_init(struct worker *w, const struct config *config, const struct machine_files *files, struct backend *backend,
+int worker_init(struct worker *w, struct config *config, const struct machine_files *files, struct backend *backend,
 		struct console *console, struct loop *loop, struct failure *why)
 {
 	memset(w, 0, sizeof *w);

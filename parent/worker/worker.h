@@ -39,7 +39,7 @@ struct worker_transition {
 };
 const struct worker_transition *worker_transition(enum worker_state state, enum worker_input input);
 
-int worker_init(struct worker *w, const struct config *config, const struct machine_files *files, struct backend *backend,
+int worker_init(struct worker *w, struct config *config, const struct machine_files *files, struct backend *backend,
 		struct console *console, struct loop *loop, struct failure *why) MUST_CHECK;
 void worker_fini(struct worker *w);
 

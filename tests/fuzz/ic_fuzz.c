@@ -237,7 +237,7 @@ static void on_leds(void *context, uint8_t leds)
 
 static const struct heartbeat_events heartbeat_events = { on_changed };
 static const struct shutdown_events shutdown_events = { on_accepted, on_shutdown_ended };
-static const struct kvp_events kvp_events = { on_item, on_ip_info, on_kvp_done };
+static const struct kvp_events kvp_events = { .item = on_item, .ip_info = on_ip_info, .done = on_kvp_done };
 static const struct vss_events vss_events = { on_frozen, on_told, on_told };
 static const struct fcopy_events fcopy_events = { on_read, on_told };
 static const struct keyboard_events keyboard_events = { on_leds };

@@ -193,12 +193,24 @@ static void answered(struct ic *ic, const struct ic_answer *answer)
 		finish(kvp, 0, IC_STATUS_OK);
 }
 
+static void tell_ready(struct kvp *kvp, bool ready)
+{
+	if (kvp->events->ready)
+		kvp->events->ready(kvp->context, ready);
+}
+
+static void negotiated(struct ic *ic)
+{
+	tell_ready((struct kvp *)ic, true);
+}
+
 static void closed(struct ic *ic)
 {
 	struct kvp *kvp = (struct kvp *)ic;
 
 	if (kvp->state.busy)
 		finish(kvp, -ECONNRESET, 0);
+	tell_ready(kvp, false);
 }
 
 static const struct ic_kind kind = {
@@ -210,6 +222,7 @@ static const struct ic_kind kind = {
 	.messages = messages,
 	.framework_count = UNITS(frameworks),
 	.message_count = UNITS(messages),
+	.negotiated = negotiated,
 	.answered = answered,
 	.closed = closed,
 };

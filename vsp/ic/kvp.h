@@ -48,6 +48,7 @@ struct kvp_events {
 	void (*item)(void *context, enum ic_kvp_pool pool, const struct kvp_item *item);
 	void (*ip_info)(void *context, const struct kvp_ip_info *info);
 	void (*done)(void *context, const struct kvp_result *result);	/* once; a new operation may be started */
+	void (*ready)(void *context, bool ready);	/* the guest's daemon answers now, or no longer. May be NULL */
 };
 
 struct kvp_state {

@@ -823,6 +823,13 @@ int storvsp_attach_disk(struct storvsp *storvsp, unsigned lun, struct block_disk
 	return attach(storvsp, lun, &scsi_disk_type, disk->info.id, disk);
 }
 
+int storvsp_refresh(struct storvsp *storvsp, unsigned lun)
+{
+	const struct scsi_unit *unit = lun < STORVSP_LUN_COUNT ? storvsp->units[lun] : NULL;
+
+	return unit && unit->disk ? block_refresh(unit->disk) : -ENOENT;
+}
+
 static bool medium_ok(const struct block_disk *disk)
 {
 	return disk->info.logical_bytes <= scsi_dvd_type.block_bytes;

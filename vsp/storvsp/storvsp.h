@@ -30,6 +30,8 @@ void storvsp_destroy(struct storvsp *storvsp, vsp_callback done, void *context);
 /* Attach and detach work while the guest runs, and tell it. The disk is the controller's when the call succeeds.
  * 0; -EINVAL no such LUN, or sectors that a drive cannot have; -EEXIST taken; -ENOMEM; -ENODEV being destroyed. */
 int storvsp_attach_disk(struct storvsp *storvsp, unsigned lun, struct block_disk *disk);
+/* The storage below may have another size now: looks, and tells the guest. 0; -ENOENT no such unit, or no medium; -errno. */
+int storvsp_refresh(struct storvsp *storvsp, unsigned lun);
 /* `id` is the drive's; medium may be NULL. */
 int storvsp_attach_dvd(struct storvsp *storvsp, unsigned lun, const uint8_t id[16], struct block_disk *medium);
 /* Commands fail from now on; those under way are finished, the disk closed, then `done`, never from inside. -ENOENT. */

@@ -69,7 +69,7 @@ static void leds(void *context, uint8_t lit)
 }
 
 static const struct heartbeat_events heartbeat_events = { changed };
-static const struct kvp_events kvp_events = { item, ip_info, kvp_done };
+static const struct kvp_events kvp_events = { .item = item, .ip_info = ip_info, .done = kvp_done };
 static const struct shutdown_events shutdown_events = { nothing, shutdown_ended };
 static const struct vss_events vss_events = { nothing, told, told };
 static const struct fcopy_events fcopy_events = { read_file, told };

@@ -18,7 +18,9 @@
 #define DISK "{\"lun\": 3, \"kind\": \"disk\", \"fd\": 9, \"format\": \"raw\", \"id\": \"" CONTROLLER "\", \"read_only\": true}"
 #define DVD "{\"lun\": 5, \"kind\": \"dvd\", \"fd\": -1, \"format\": \"raw\", \"id\": \"" CONTROLLER "\"}"
 #define SCSI "{\"type\": \"scsi\", \"instance\": \"" CONTROLLER "\", \"luns\": [" DISK ", " DVD "]}"
-#define HEARTBEAT "{\"type\": \"heartbeat\", \"instance\": \"" CONTROLLER "\"}"
+#define EMPTY_SCSI(digit) "{\"type\": \"scsi\", \"instance\": \"" digit "1111111-2222-3333-4444-555555555555\", \"luns\": []}"
+#define COMPONENT "66666666-2222-3333-4444-555555555555"
+#define HEARTBEAT "{\"type\": \"heartbeat\", \"instance\": \"" COMPONENT "\"}"
 #define GOOD "{\"version\": 1, " ID ", " REST "}"
 
 static void a_good_document_is_taken_whole(void **state)
@@ -34,19 +36,13 @@ static void a_good_document_is_taken_whole(void **state)
 	assert_int_equal(config.memory_mib, 512);
 	assert_string_equal(config.command_line, "console=ttyS0 x=\xc3\xa4");
 	assert_true(config.has_com1);
-	assert_true(config_has_vmbus(&config));
-	assert_int_equal(config.scsi_count, 1);
-	assert_string_equal(config.scsi[0].instance, CONTROLLER);
-	assert_int_equal(config.scsi[0].lun_count, 2);
-	assert_int_equal(config.scsi[0].luns[0].lun, 3);
-	assert_int_equal(config.scsi[0].luns[0].fd, 9);
-	assert_true(config.scsi[0].luns[0].read_only);
-	assert_false(config.scsi[0].luns[0].direct);
-	assert_false(config.scsi[0].luns[0].is_dvd);
-	assert_true(config.scsi[0].luns[1].is_dvd);
-	assert_int_equal(config.scsi[0].luns[1].fd, -1);
-	assert_string_equal(config.single[CONFIG_HEARTBEAT], CONTROLLER);
-	assert_string_equal(config.single[CONFIG_KVP], "");
+	assert_non_null(config.nodes);
+	assert_string_equal(config.nodes->kind->type, "scsi");
+	assert_string_equal(config.nodes->instance, CONTROLLER);
+	assert_non_null(config.nodes->next);
+	assert_string_equal(config.nodes->next->kind->type, "heartbeat");
+	assert_string_equal(config.nodes->next->instance, COMPONENT);
+	assert_null(config.nodes->next->next);
 	config_fini(&config);
 }
 
@@ -103,9 +99,11 @@ static const struct {
 	{ "true", "1", "devices[].luns[].read_only: must be true or false" },
 	{ "\"luns\": [", "\"luns\": [7, ", "devices[].luns[0]: must be an object" },
 	{ HEARTBEAT, HEARTBEAT ", " HEARTBEAT, "devices: \"heartbeat\" is there twice" },
-	{ HEARTBEAT, "{\"type\": \"heartbeat\"}", "devices[].instance: must be a text" },
+	{ HEARTBEAT, "{\"type\": \"heartbeat\"}", "devices[].instance: missing" },
 	{ HEARTBEAT, "{\"type\": \"heartbeat\", \"port\": 1}", "devices[].port: unknown member" },
-	{ SCSI, SCSI ", " SCSI ", " SCSI ", " SCSI ", " SCSI, "devices: more than 4 SCSI controllers" },
+	{ SCSI, EMPTY_SCSI("1") ", " EMPTY_SCSI("2") ", " EMPTY_SCSI("3") ", " EMPTY_SCSI("4") ", " EMPTY_SCSI("5"),
+	  "devices: more than 4 of type \"scsi\"" },
+	{ SCSI, EMPTY_SCSI("a") ", " EMPTY_SCSI("A"), "is there twice" },
 	{ "\"devices\"", "\"device\"", "device: unknown member" },
 	{ "\"port\": 1}]}", "\"port\": 1}]} x", "no JSON: unexpected" },
 	{ "\"port\": 1}]}", "\"port\": 1}]", "no JSON" },

@@ -169,9 +169,9 @@ static void stats_name_devices_and_vps(void **state)
 	response = json_tokener_parse(receive(client));
 	assert_true(json_object_object_get_ex(response, "result", &result));
 	assert_true(json_object_object_get_ex(result, "devices", &list));
-	assert_int_equal(json_object_array_length(list), 3);
-	for (unsigned i = 0; i < 3; i++) {
-		static const char *const names[] = { "bus", "com1", "ioapic" };
+	assert_int_equal(json_object_array_length(list), 4);
+	for (unsigned i = 0; i < 4; i++) {
+		static const char *const names[] = { "bus", "com1", "ioapic", "vmbus" };
 
 		assert_true(json_object_object_get_ex(json_object_array_get_idx(list, i), "name", &value));
 		assert_string_equal(json_object_get_string(value), names[i]);

@@ -2,8 +2,12 @@
 #include "fake_backend.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 static struct fake_backend *fake_of(struct backend *b)
 {
@@ -134,11 +138,21 @@ static int registers_set(struct backend *b, uint32_t vp, const struct hv_registe
 	return outcome(fake_of(b), "registers_set", why);
 }
 
+static uint64_t reference_time(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 10000000u + (uint64_t)now.tv_nsec / 100u;
+}
+
 static int registers_get(struct backend *b, uint32_t vp, const uint32_t *names, struct hv_u128 *values, unsigned count,
 			 struct failure *why)
 {
 	for (unsigned i = 0; i < count; i++)
-		values[i] = (struct hv_u128){ fake_register_low(fake_of(b), vp, names[i]), 0 };
+		values[i] = (struct hv_u128){
+			names[i] == HV_REG_TIME_REF_COUNT ? reference_time() : fake_register_low(fake_of(b), vp, names[i]), 0,
+		};
 	return outcome(fake_of(b), "registers_get", why);
 }
 
@@ -190,6 +204,50 @@ static int run(struct backend *b, uint32_t vp, struct hv_message *out_message, s
 	return 0;
 }
 
+/* A copy of one end of a packet socket pair: each read gives one message, as from the driver. */
+static int message_port(struct backend *b, const uint32_t *connection_ids, unsigned count, struct failure *why)
+{
+	struct fake_backend *f = fake_of(b);
+	struct hv_message stale;
+	int fd;
+
+	if (outcome(f, "message_port", why))
+		return f->fail_error;
+	while (read(f->message_fds[0], &stale, sizeof stale) > 0)
+		;
+	f->posted_count = 0;
+	fd = fcntl(f->message_fds[0], F_DUPFD_CLOEXEC, 0);
+	return fd < 0 ? failure_set(why, -errno, "fake: no descriptor") : fd;
+}
+
+static int event_port(struct backend *b, uint32_t connection_id, int eventfd, struct failure *why)
+{
+	return outcome(fake_of(b), "event_port", why);
+}
+
+static void event_port_remove(struct backend *b, uint32_t connection_id, int eventfd)
+{
+}
+
+static int post_message(struct backend *b, uint32_t vp, uint8_t sint, const struct hv_message *message)
+{
+	struct fake_backend *f = fake_of(b);
+	int r = -EAGAIN;
+
+	(void)pthread_mutex_lock(&f->lock);
+	if (f->posted_count < FAKE_POSTED_MAX) {
+		f->posted[f->posted_count++] = *message;
+		r = 0;
+	}
+	(void)pthread_mutex_unlock(&f->lock);
+	return r;
+}
+
+static int signal_event(struct backend *b, uint32_t vp, uint8_t sint, uint16_t flag)
+{
+	return 0;
+}
+
 static const struct backend_ops fake_ops = {
 	.partition_create = partition_create,
 	.partition_set_property = partition_set_property,
@@ -204,6 +262,11 @@ static const struct backend_ops fake_ops = {
 	.translate = translate,
 	.set_routes = set_routes,
 	.irqfd = irqfd,
+	.message_port = message_port,
+	.event_port = event_port,
+	.event_port_remove = event_port_remove,
+	.post_message = post_message,
+	.signal_event = signal_event,
 	.run = run,
 };
 
@@ -212,6 +275,8 @@ void fake_backend_init(struct fake_backend *f)
 	memset(f, 0, sizeof *f);
 	f->base.ops = &fake_ops;
 	f->absent_page = UINT64_MAX;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, f->message_fds) < 0)
+		perror("fake_backend");
 	(void)pthread_mutex_init(&f->lock, NULL);
 	for (unsigned i = 0; i < FAKE_ROUTES_MAX; i++)
 		f->irqfd[i] = -1;
@@ -219,6 +284,8 @@ void fake_backend_init(struct fake_backend *f)
 
 void fake_backend_fini(struct fake_backend *f)
 {
+	(void)close(f->message_fds[0]);
+	(void)close(f->message_fds[1]);
 	(void)pthread_mutex_destroy(&f->lock);
 }
 
@@ -233,4 +300,24 @@ void fake_message(struct fake_backend *f, uint32_t type, const void *payload, si
 	message->payload_bytes = (uint8_t)bytes;
 	memcpy(message->payload, payload, bytes);
 	(void)pthread_mutex_unlock(&f->lock);
+}
+
+void fake_guest_posts(struct fake_backend *f, const void *payload, size_t bytes)
+{
+	struct hv_message message = { .type = 1, .payload_bytes = (uint8_t)bytes };
+
+	memcpy(message.payload, payload, bytes);
+	(void)!write(f->message_fds[1], &message, sizeof message);
+}
+
+bool fake_posted(struct fake_backend *f, unsigned index, struct hv_message *out)
+{
+	bool there;
+
+	(void)pthread_mutex_lock(&f->lock);
+	there = index < f->posted_count;
+	if (there)
+		*out = f->posted[index];
+	(void)pthread_mutex_unlock(&f->lock);
+	return there;
 }

@@ -14,6 +14,7 @@
 #define FAKE_REGISTERS_MAX 64
 #define FAKE_SCRIPT_MAX    64
 #define FAKE_ROUTES_MAX    24
+#define FAKE_POSTED_MAX    64
 
 struct fake_register {
 	uint32_t vp, name;
@@ -45,6 +46,10 @@ struct fake_backend {
 	unsigned script_count, script_next;
 	unsigned runs;
 
+	int message_fds[2];			/* the message port, and the guest's end of it */
+	struct hv_message posted[FAKE_POSTED_MAX];	/* to the guest */
+	unsigned posted_count;
+
 	const char *fail_call;			/* name of the call that fails, or NULL */
 	int fail_error;
 };
@@ -54,6 +59,10 @@ void fake_backend_fini(struct fake_backend *f);
 
 /* Appends a message to VP 0's script. */
 void fake_message(struct fake_backend *f, uint32_t type, const void *payload, size_t bytes);
+/* The guest posts a message to VMBus. */
+void fake_guest_posts(struct fake_backend *f, const void *payload, size_t bytes);
+/* The `index`th message that was posted to the guest; false: there is none yet. */
+bool fake_posted(struct fake_backend *f, unsigned index, struct hv_message *out);
 /* Value of a register, 0 when it was never set. */
 uint64_t fake_register_low(struct fake_backend *f, uint32_t vp, uint32_t name);
 void fake_register_set(struct fake_backend *f, uint32_t vp, uint32_t name, uint64_t low, uint64_t high);

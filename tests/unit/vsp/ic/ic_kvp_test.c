@@ -33,7 +33,7 @@ static void done(void *context, const struct kvp_result *got)
 	done_count++;
 }
 
-static const struct kvp_events events = { item, ip_info, done };
+static const struct kvp_events events = { .item = item, .ip_info = ip_info, .done = done };
 
 static int make(void **state)
 {

@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Synthetic SCSI controllers and what is attached to them. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "storvsp/storvsp.h"
+#include "worker/disk_image.h"
+#include "worker/node_kinds.h"
+
+#define SCSI_MAX 4u
+
+enum lun_kind { LUN_DISK, LUN_DVD };
+
+struct lun {
+	bool used;
+	unsigned kind;			/* enum lun_kind */
+	struct disk_image image;	/* no file: a DVD drive without a medium */
+	char id[JSON_GUID_BYTES];
+	bool read_only, direct;
+};
+
+struct scsi {
+	struct node node;
+	struct storvsp *storvsp;	/* while on a bus */
+	struct lun luns[STORVSP_LUN_COUNT];
+};
+
+static struct scsi *scsi_of(struct node *node)
+{
+	return (struct scsi *)node;
+}
+
+/* Reading */
+
+struct lun_reading {
+	struct lun lun;
+	int64_t number;
+	struct node_fds *fds;
+};
+
+static int take_number(struct json_object *value, const char *path, void *into, struct failure *why)
+{
+	struct lun_reading *reading = into;
+
+	return json_take_number(value, path, 0, STORVSP_LUN_COUNT - 1, &reading->number, why);
+}
+
+static int take_kind(struct json_object *value, const char *path, void *into, struct failure *why)
+{
+	static const char *const names[] = { [LUN_DISK] = "disk", [LUN_DVD] = "dvd" };
+	struct lun_reading *reading = into;
+
+	return json_take_name(value, path, names, 2, &reading->lun.kind, why);
+}
+
+static int take_fd(struct json_object *value, const char *path, void *into, struct failure *why)
+{
+	struct lun_reading *reading = into;
+
+	return node_take_fd(value, path, reading->fds, true, &reading->lun.image.file.fd, why);
+}
+
+static int take_format(struct json_object *value, const char *path, void *into, struct failure *why)
+{
+	struct lun_reading *reading = into;
+
+	return json_take_name(value, path, disk_format_names, DISK_FORMAT_COUNT, &reading->lun.image.file.format, why);
+}
+
+static int take_parents(struct json_object *value, const char *path, void *into, struct failure *why)
+{
+	struct lun_reading *reading = into;
+
+	return disk_image_take_parents(value, path, reading->fds, &reading->lun.image, why);
+}
+
+static int take_id(struct json_object *value, const char *path, void *into, struct failure *why)
+{
+	struct lun_reading *reading = into;
+
+	return json_take_guid(value, path, reading->lun.id, why);
+}
+
+static int take_read_only(struct json_object *value, const char *path, void *into, struct failure *why)
+{
+	struct lun_reading *reading = into;
+
+	reading->lun.read_only = json_object_get_boolean(value);
+	return 0;
+}
+
+static int take_direct(struct json_object *value, const char *path, void *into, struct failure *why)
+{
+	struct lun_reading *reading = into;
+
+	reading->lun.direct = json_object_get_boolean(value);
+	return 0;
+}
+
+/* Into a free place of the controller. */
+static int read_lun(struct scsi *scsi, struct json_object *object, const char *prefix, struct node_fds *fds, unsigned *out,
+		    struct failure *why)
+{
+	static const struct json_member members[] = {
+		{ "lun", json_type_int, take_number, false },
+		{ "kind", json_type_string, take_kind, false },
+		{ "fd", json_type_int, take_fd, false },
+		{ "format", json_type_string, take_format, false },
+		{ "parents", json_type_array, take_parents, true },
+		{ "id", json_type_string, take_id, false },
+		{ "read_only", json_type_boolean, take_read_only, true },
+		{ "direct", json_type_boolean, take_direct, true },
+	};
+	struct lun_reading reading = { .lun = { .used = true, .image.file.fd = -1 }, .fds = fds };
+	int r = json_take(object, prefix, members, sizeof members / sizeof members[0], &reading, why);
+
+	if (r == 0 && scsi->luns[reading.number].used)
+		r = failure_set(why, -EEXIST, "%slun: %lld is there twice", prefix, (long long)reading.number);
+	if (r == 0 && reading.lun.image.file.fd < 0 && reading.lun.kind != LUN_DVD)
+		r = failure_set(why, -EINVAL, "%sfd: a disk needs one", prefix);
+	if (r) {
+		disk_image_fini(&reading.lun.image);
+		return r;
+	}
+	scsi->luns[reading.number] = reading.lun;
+	*out = (unsigned)reading.number;
+	return 0;
+}
+
+static int take_luns(struct json_object *value, const char *path, void *into, struct failure *why)
+{
+	struct node_reading *reading = into;
+	size_t count = json_object_array_length(value);
+	char prefix[64];
+	int r = 0;
+
+	(void)snprintf(prefix, sizeof prefix, "%s[].", path);
+	if (count > STORVSP_LUN_COUNT)
+		return failure_set(why, -EINVAL, "%s: %zu, %u are possible", path, count, STORVSP_LUN_COUNT);
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		struct json_object *lun = json_object_array_get_idx(value, i);
+		unsigned number;
+
+		if (!json_object_is_type(lun, json_type_object))
+			return failure_set(why, -EINVAL, "%s[%zu]: must be an object", path, i);
+		r = read_lun(scsi_of(reading->node), lun, prefix, reading->fds, &number, why);
+	}
+	return r == -EEXIST ? -EINVAL : r;
+}
+
+static void fini(struct node *node)
+{
+	struct scsi *scsi = scsi_of(node);
+
+	for (unsigned i = 0; i < STORVSP_LUN_COUNT; i++)
+		if (scsi->luns[i].used)
+			disk_image_fini(&scsi->luns[i].image);
+}
+
+/* On the bus */
+
+/* Nothing was submitted to it yet: it is gone in the next round of the loop. */
+static void on_unused_disk_closed(void *context)
+{
+}
+
+static int open_image(const struct scsi *scsi, unsigned number, const struct disk_image *image, struct block_disk **out,
+		      struct failure *why)
+{
+	const struct lun *lun = &scsi->luns[number];
+	struct disk_options options = { .read_only = lun->read_only, .direct = lun->direct, .is_dvd = lun->kind == LUN_DVD };
+	struct vmbus_guid id = node_guid(lun->id);
+	struct failure cause = { "" };
+	int r;
+
+	memcpy(options.id, &id, sizeof options.id);
+	r = disk_image_open(image, scsi->node.bus->host, &options, out, &cause);
+	return r ? failure_set(why, r, "SCSI controller %u, unit %u: %.160s", scsi->node.index, number, cause.text) : 0;
+}
+
+static int attach(struct scsi *scsi, unsigned number, struct failure *why)
+{
+	const struct lun *lun = &scsi->luns[number];
+	struct vmbus_guid id = node_guid(lun->id);
+	struct block_disk *disk = NULL;
+	uint8_t bytes[16];
+	int r = lun->image.file.fd >= 0 ? open_image(scsi, number, &lun->image, &disk, why) : 0;
+
+	if (r)
+		return r;
+	memcpy(bytes, &id, sizeof bytes);
+	r = lun->kind == LUN_DVD ? storvsp_attach_dvd(scsi->storvsp, number, bytes, disk)
+				 : storvsp_attach_disk(scsi->storvsp, number, disk);
+	if (r == 0)
+		return 0;
+	if (disk)
+		block_close(disk, on_unused_disk_closed, NULL);
+	return failure_set(why, r, "SCSI controller %u, unit %u: cannot be attached: %s", scsi->node.index, number,
+			   strerror(-r));
+}
+
+static int add(struct node *node, struct failure *why)
+{
+	struct scsi *scsi = scsi_of(node);
+	const unsigned sub_channels = node->bus->vp_count - 1;
+	struct storvsp_options options = {
+		.instance = node_guid(node->instance),
+		.sub_channels_max = sub_channels < STORVSP_SUB_CHANNELS_MAX ? sub_channels : STORVSP_SUB_CHANNELS_MAX,
+	};
+	int r = storvsp_create(node->bus->server, node->bus->host, &options, &scsi->storvsp);
+
+	if (r) {
+		scsi->storvsp = NULL;
+		return failure_set(why, r, "SCSI controller %u: %s", node->index, strerror(-r));
+	}
+	for (unsigned i = 0; r == 0 && i < STORVSP_LUN_COUNT; i++)
+		if (scsi->luns[i].used)
+			r = attach(scsi, i, why);
+	return r;
+}
+
+static void remove_controller(struct node *node, vsp_callback done, void *context)
+{
+	struct scsi *scsi = scsi_of(node);
+	struct storvsp *storvsp = scsi->storvsp;
+
+	scsi->storvsp = NULL;
+	if (storvsp)
+		storvsp_destroy(storvsp, done, context);
+	else
+		done(context);
+}
+
+static void counters(struct node *node, const char *name, node_counter_fn emit, void *context)
+{
+	struct scsi *scsi = scsi_of(node);
+	struct storvsp_lun_stats stats;
+	char unit[48];
+
+	for (unsigned i = 0; scsi->storvsp && i < STORVSP_LUN_COUNT; i++) {
+		if (storvsp_lun_stats(scsi->storvsp, i, &stats))
+			continue;
+		(void)snprintf(unit, sizeof unit, "%s:%u", name, i);
+		emit(context, unit, "reads", stats.reads);
+		emit(context, unit, "read_bytes", stats.read_bytes);
+		emit(context, unit, "writes", stats.writes);
+		emit(context, unit, "write_bytes", stats.write_bytes);
+		emit(context, unit, "flushes", stats.flushes);
+		emit(context, unit, "unmaps", stats.unmaps);
+		emit(context, unit, "errors", stats.errors);
+	}
+}
+
+/* Calls */
+
+struct lun_call {
+	struct node_fds *fds;
+	struct scsi *scsi;
+	int64_t number;
+	struct json_object *lun, *medium;
+	struct disk_image image;
+};
+
+static int take_lun_object(struct json_object *value, const char *path, void *into, struct failure *why)
+{
+	struct lun_call *call = into;
+
+	call->lun = value;
+	return 0;
+}
+
+static int take_call_number(struct json_object *value, const char *path, void *into, struct failure *why)
+{
+	struct lun_call *call = into;
+	int r = json_take_number(value, path, 0, STORVSP_LUN_COUNT - 1, &call->number, why);
+
+	if (r == 0 && !call->scsi->luns[call->number].used)
+		return failure_set(why, -ENOENT, "%s: the controller has no unit %lld", path, (long long)call->number);
+	return r;
+}
+
+static void forget_lun(struct scsi *scsi, unsigned number)
+{
+	disk_image_fini(&scsi->luns[number].image);
+	scsi->luns[number] = (struct lun){ .used = false };
+}
+
+static int call_add_lun(struct node *node, struct json_object *params, struct node_fds *fds, struct failure *why)
+{
+	static const struct json_member members[] = { { "lun", json_type_object, take_lun_object, false } };
+	struct lun_call call = { .scsi = scsi_of(node) };
+	unsigned number = 0;
+	int r = node_take_params(params, members, 1, &call, why);
+
+	if (r == 0)
+		r = read_lun(call.scsi, call.lun, "params.lun.", fds, &number, why);
+	if (r || !call.scsi->storvsp)
+		return r;
+	r = attach(call.scsi, number, why);
+	if (r)
+		forget_lun(call.scsi, number);
+	return r;
+}
+
+static int call_remove_lun(struct node *node, struct json_object *params, struct node_fds *fds, struct failure *why)
+{
+	static const struct json_member members[] = { { "lun", json_type_int, take_call_number, false } };
+	struct lun_call call = { .scsi = scsi_of(node) };
+	int r = node_take_params(params, members, 1, &call, why);
+
+	if (r)
+		return r;
+	if (call.scsi->storvsp)
+		(void)!storvsp_detach(call.scsi->storvsp, (unsigned)call.number, NULL, NULL); /* it is there */
+	forget_lun(call.scsi, (unsigned)call.number);
+	return 0;
+}
+
+static int take_medium_fd(struct json_object *value, const char *path, void *into, struct failure *why)
+{
+	struct lun_call *call = into;
+
+	return node_take_fd(value, path, call->fds, false, &call->image.file.fd, why);
+}
+
+static int take_medium_format(struct json_object *value, const char *path, void *into, struct failure *why)
+{
+	struct lun_call *call = into;
+
+	return json_take_name(value, path, disk_format_names, DISK_FORMAT_COUNT, &call->image.file.format, why);
+}
+
+static int insert(struct lun_call *call, struct failure *why)
+{
+	const unsigned number = (unsigned)call->number;
+	struct block_disk *disk;
+	int r;
+
+	if (!call->scsi->storvsp)
+		return 0;
+	r = open_image(call->scsi, number, &call->image, &disk, why);
+	if (r)
+		return r;
+	(void)!storvsp_dvd_eject(call->scsi->storvsp, number);
+	r = storvsp_dvd_insert(call->scsi->storvsp, number, disk);
+	if (r == 0)
+		return 0;
+	block_close(disk, on_unused_disk_closed, NULL);
+	return failure_set(why, r, "SCSI controller %u, unit %u: the medium does not go in: %s", call->scsi->node.index, number,
+			   strerror(-r));
+}
+
+static int call_set_medium(struct node *node, struct json_object *params, struct node_fds *fds, struct failure *why)
+{
+	static const struct json_member medium_members[] = {
+		{ "fd", json_type_int, take_medium_fd, false },
+		{ "format", json_type_string, take_medium_format, false },
+	};
+	static const struct json_member members[] = { { "lun", json_type_int, take_call_number, false } };
+	struct lun_call call = { .scsi = scsi_of(node), .fds = fds, .image.file.fd = -1 };
+	struct json_object *medium = NULL;
+	struct lun *lun;
+	bool given = json_object_object_get_ex(params, "medium", &medium);
+	int r;
+
+	if (!given || (medium && !json_object_is_type(medium, json_type_object)))
+		return failure_set(why, -EINVAL, "params.medium: must be an object or null");
+	medium = json_object_get(medium);
+	json_object_object_del(params, "medium");
+	r = node_take_params(params, members, 1, &call, why);
+	if (r == 0 && call.scsi->luns[call.number].kind != LUN_DVD)
+		r = failure_set(why, -EINVAL, "params.lun: unit %lld is no DVD drive", (long long)call.number);
+	if (r == 0 && medium)
+		r = json_take(medium, "params.medium.", medium_members, 2, &call, why);
+	json_object_put(medium);
+	if (r == 0 && call.image.file.fd >= 0)
+		r = insert(&call, why);
+	else if (r == 0 && call.scsi->storvsp)
+		(void)!storvsp_dvd_eject(call.scsi->storvsp, (unsigned)call.number);
+	if (r) {
+		disk_image_fini(&call.image);
+		return r;
+	}
+	lun = &call.scsi->luns[call.number];
+	disk_image_fini(&lun->image);
+	lun->image = call.image;
+	return 0;
+}
+
+static int call_refresh(struct node *node, struct json_object *params, struct node_fds *fds, struct failure *why)
+{
+	static const struct json_member members[] = { { "lun", json_type_int, take_call_number, false } };
+	struct lun_call call = { .scsi = scsi_of(node) };
+	int r = node_take_params(params, members, 1, &call, why);
+
+	if (r || !call.scsi->storvsp)
+		return r;
+	r = storvsp_refresh(call.scsi->storvsp, (unsigned)call.number);
+	return r ? failure_set(why, r, "SCSI controller %u, unit %lld: its size: %s", node->index, (long long)call.number,
+			       strerror(-r)) : 0;
+}
+
+static const struct node_call calls[] = {
+	{ "add_lun", call_add_lun, true },
+	{ "remove_lun", call_remove_lun, true },
+	{ "set_medium", call_set_medium, true },
+	{ "refresh", call_refresh, true },
+};
+
+static const struct json_member members[] = { { "luns", json_type_array, take_luns, false } };
+
+const struct node_kind node_scsi = {
+	.type = "scsi",
+	.max = SCSI_MAX,
+	.bytes = sizeof(struct scsi),
+	.members = members,
+	.member_count = 1,
+	.fini = fini,
+	.add = add,
+	.remove = remove_controller,
+	.counters = counters,
+	.calls = calls,
+	.call_count = sizeof calls / sizeof calls[0],
+};

@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: Apache-2.0
+/* VMBus devices of a whole worker: added, called and removed over the control socket, before the start, while it runs, over resets. */
+#include "cmocka_all.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench_machine.h"
+#include "vmbus/vmbus.h"
+
+#define CONTROLLER "11111111-2222-3333-4444-555555555555"
+#define ADAPTER    "21111111-2222-3333-4444-555555555555"
+#define HEARTBEAT  "31111111-2222-3333-4444-555555555555"
+#define DISK_ID    "41111111-2222-3333-4444-555555555555"
+#define LUN(n)     "{\"lun\":" n ",\"kind\":\"disk\",\"fd\":0,\"format\":\"raw\",\"id\":\"" DISK_ID "\"}"
+#define WAIT_S     10
+
+static struct bench_machine bench;
+static int client;
+
+static int setup(void **state)
+{
+	if (bench_machine_init(&bench, 2))
+		return -1;
+	client = connect_unix(bench.control_listener, SOCK_SEQPACKET);
+	bench_machine_settle(&bench);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)close(client);
+	bench_machine_fini(&bench);
+	return 0;
+}
+
+/* The next packet of the worker, waited for. */
+static const char *receive(void)
+{
+	static char packet[WORKER_MSG_MAX + 1];
+	time_t end = time(NULL) + WAIT_S;
+	ssize_t got = -1;
+
+	while (got < 0 && time(NULL) < end) {
+		(void)loop_step(&bench.loop, 10);
+		got = recv(client, packet, WORKER_MSG_MAX, MSG_DONTWAIT);
+	}
+	packet[got < 0 ? 0 : got] = 0;
+	return packet;
+}
+
+static void skip_state(void)
+{
+	assert_non_null(strstr(receive(), "\"event\":\"state\""));
+}
+
+static int file_of_bytes(size_t bytes)
+{
+	int fd = memfd_create("disk", MFD_CLOEXEC);
+
+	assert_int_equal(ftruncate(fd, (off_t)bytes), 0);
+	return fd;
+}
+
+/* The worker gets copies; ours are closed. */
+static void request_with(const char *text, int *fds, unsigned count)
+{
+	_Alignas(struct cmsghdr) char space[CMSG_SPACE(8 * sizeof(int))] = { 0 };
+	struct iovec iov = { (char *)text, strlen(text) };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (count) {
+		struct cmsghdr *part;
+
+		message.msg_control = space;
+		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+		part = CMSG_FIRSTHDR(&message);
+		part->cmsg_level = SOL_SOCKET;
+		part->cmsg_type = SCM_RIGHTS;
+		part->cmsg_len = CMSG_LEN(count * sizeof(int));
+		memcpy(CMSG_DATA(part), fds, count * sizeof(int));
+	}
+	assert_int_equal(sendmsg(client, &message, MSG_NOSIGNAL), (ssize_t)strlen(text));
+	for (unsigned i = 0; i < count; i++)
+		(void)close(fds[i]);
+}
+
+/* The answer, without its id. */
+static const char *answer_to(const char *method_and_params, int *fds, unsigned count)
+{
+	static char text[4096];
+	const char *got;
+
+	(void)snprintf(text, sizeof text, "{\"id\":1,%s}", method_and_params);
+	request_with(text, fds, count);
+	do
+		got = receive();
+	while (got[0] && !strstr(got, "\"id\":1"));
+	return got;
+}
+
+static void expect_done(const char *method_and_params, int *fds, unsigned count)
+{
+	assert_string_equal(answer_to(method_and_params, fds, count), "{\"id\":1,\"result\":{}}");
+}
+
+static void expect_refused(const char *method_and_params, const char *code, const char *part_of_message)
+{
+	const char *got = answer_to(method_and_params, NULL, 0);
+	char wanted[64];
+
+	(void)snprintf(wanted, sizeof wanted, "\"code\":\"%s\"", code);
+	if (!strstr(got, wanted) || !strstr(got, part_of_message))
+		fail_msg("%s: %s", method_and_params, got);
+}
+
+static void expect_event(const char *instance, const char *what)
+{
+	const char *got;
+
+	do {
+		got = receive();
+		if (!got[0])
+			fail_msg("no event \"%s\" of %s", what, instance);
+	} while (!strstr(got, "\"event\":\"device\"") || !strstr(got, instance) || !strstr(got, what));
+}
+
+static void start(void)
+{
+	skip_state();
+	assert_int_equal(worker_apply(&bench.worker, WORKER_START, NULL), 0);
+	skip_state();
+}
+
+static unsigned open_descriptors(void)
+{
+	unsigned count = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+/* The guest */
+
+static unsigned guest_read;		/* messages of the worker that it has read */
+
+/* The next message of this type to the guest, others are passed over. */
+static struct hv_message guest_next(uint32_t type)
+{
+	struct hv_message message = { .type = 0 };
+	time_t end = time(NULL) + WAIT_S;
+
+	for (;;) {
+		struct timespec moment = { 0, 1000000 };
+		uint32_t got;
+
+		if (!fake_posted(&bench.backend, guest_read, &message)) {
+			if (time(NULL) > end)
+				fail_msg("the guest waits for message %u", type);
+			(void)nanosleep(&moment, NULL);
+			continue;
+		}
+		guest_read++;
+		memcpy(&got, message.payload, sizeof got);
+		if (got == type)
+			return message;
+	}
+}
+
+static void guest_contacts(void)
+{
+	const struct vmbus_contact_message contact = {
+		.header.type = VMBUS_INITIATE_CONTACT, .version = VMBUS_VERSION_WIN10_V5_3, .sint = 2,
+	};
+	const struct vmbus_message_header request = { .type = VMBUS_REQUEST_OFFERS };
+
+	guest_read = 0;
+	fake_guest_posts(&bench.backend, &contact, sizeof contact);
+	(void)guest_next(VMBUS_VERSION_RESPONSE);
+	fake_guest_posts(&bench.backend, &request, sizeof request);
+	(void)guest_next(VMBUS_ALL_OFFERS_DELIVERED);
+}
+
+/* Tests */
+
+static void devices_come_and_go_before_the_start(void **state)
+{
+	unsigned before = open_descriptors();
+	int fds[2];
+
+	fds[0] = file_of_bytes(1 << 20);
+	skip_state();
+	expect_done("\"method\":\"add_device\",\"params\":{\"device\":{\"type\":\"scsi\",\"instance\":\"" CONTROLLER
+		    "\",\"luns\":[" LUN("3") "]}}", fds, 1);
+	assert_int_equal(open_descriptors(), before + 1);
+	expect_refused("\"method\":\"add_device\",\"params\":{\"device\":{\"type\":\"scsi\",\"instance\":\"" CONTROLLER "\",\"luns\":[]}}",
+		       "exists", "is there twice");
+	expect_done("\"method\":\"remove_device\",\"params\":{\"instance\":\"" CONTROLLER "\"}", NULL, 0);
+	expect_event(CONTROLLER, "removed");
+	assert_int_equal(open_descriptors(), before);
+	expect_refused("\"method\":\"remove_device\",\"params\":{\"instance\":\"" CONTROLLER "\"}", "not_found", CONTROLLER);
+}
+
+static void a_guest_sees_devices_come_and_go(void **state)
+{
+	struct vmbus_offer_message offer;
+	struct vmbus_relid_message released = { .header.type = VMBUS_RELID_RELEASED };
+	struct hv_message message;
+	int fds[1];
+
+	start();
+	guest_contacts();
+	fds[0] = file_of_bytes(1 << 20);
+	expect_done("\"method\":\"add_device\",\"params\":{\"device\":{\"type\":\"scsi\",\"instance\":\"" CONTROLLER
+		    "\",\"luns\":[" LUN("0") "]}}", fds, 1);
+	message = guest_next(VMBUS_OFFER_CHANNEL);
+	memcpy(&offer, message.payload, sizeof offer);
+	assert_int_equal(offer.instance.a, 0x11111111);
+	expect_done("\"method\":\"remove_device\",\"params\":{\"instance\":\"" CONTROLLER "\"}", NULL, 0);
+	expect_refused("\"method\":\"device\",\"params\":{\"instance\":\"" CONTROLLER "\",\"call\":\"refresh\",\"lun\":0}", "not_found",
+		       CONTROLLER);
+	(void)guest_next(VMBUS_RESCIND_CHANNEL_OFFER);
+	released.relid = offer.relid;
+	fake_guest_posts(&bench.backend, &released, sizeof released);
+	expect_event(CONTROLLER, "removed");
+	assert_null(bench.config.nodes);
+}
+
+static void a_turn_off_does_not_wait_for_who_is_leaving(void **state)
+{
+	start();
+	guest_contacts();
+	expect_done("\"method\":\"add_device\",\"params\":{\"device\":{\"type\":\"heartbeat\",\"instance\":\"" HEARTBEAT "\"}}", NULL, 0);
+	expect_done("\"method\":\"remove_device\",\"params\":{\"instance\":\"" HEARTBEAT "\"}", NULL, 0);
+	assert_int_equal(worker_apply(&bench.worker, WORKER_TURN_OFF, NULL), 0);
+}
+
+static void units_come_and_go_and_stay_over_a_reset(void **state)
+{
+	unsigned before;
+	int fds[1];
+
+	start();
+	expect_done("\"method\":\"add_device\",\"params\":{\"device\":{\"type\":\"scsi\",\"instance\":\"" CONTROLLER "\",\"luns\":[]}}",
+		    NULL, 0);
+	before = open_descriptors();
+	fds[0] = file_of_bytes(1 << 20);
+	expect_done("\"method\":\"device\",\"params\":{\"instance\":\"" CONTROLLER "\",\"call\":\"add_lun\",\"lun\":" LUN("7") "}", fds, 1);
+	assert_int_equal(worker_apply(&bench.worker, WORKER_RESET, NULL), 0);
+	expect_done("\"method\":\"device\",\"params\":{\"instance\":\"" CONTROLLER "\",\"call\":\"refresh\",\"lun\":7}", NULL, 0);
+	fds[0] = file_of_bytes(1 << 20);
+	assert_non_null(strstr(answer_to("\"method\":\"device\",\"params\":{\"instance\":\"" CONTROLLER
+					 "\",\"call\":\"add_lun\",\"lun\":" LUN("7") "}", fds, 1), "\"code\":\"exists\""));
+	expect_done("\"method\":\"device\",\"params\":{\"instance\":\"" CONTROLLER "\",\"call\":\"remove_lun\",\"lun\":7}", NULL, 0);
+	for (unsigned i = 0; i < 100 && open_descriptors() > before; i++)
+		bench_machine_settle(&bench);
+	assert_int_equal(open_descriptors(), before);
+	expect_refused("\"method\":\"device\",\"params\":{\"instance\":\"" CONTROLLER "\",\"call\":\"remove_lun\",\"lun\":7}", "not_found",
+		       "no unit 7");
+}
+
+static void a_medium_is_changed(void **state)
+{
+#define MEDIUM(what) "\"method\":\"device\",\"params\":{\"instance\":\"" CONTROLLER "\",\"call\":\"set_medium\",\"lun\":1,\"medium\":" what "}"
+	int fds[1];
+
+	start();
+	expect_done("\"method\":\"add_device\",\"params\":{\"device\":{\"type\":\"scsi\",\"instance\":\"" CONTROLLER
+		    "\",\"luns\":[{\"lun\":1,\"kind\":\"dvd\",\"fd\":-1,\"format\":\"raw\",\"id\":\"" DISK_ID "\"}]}}", NULL, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		fds[0] = file_of_bytes(1 << 20);
+		expect_done(MEDIUM("{\"fd\":0,\"format\":\"raw\"}"), fds, 1);
+	}
+	expect_done(MEDIUM("null"), NULL, 0);
+	expect_refused(MEDIUM("{\"fd\":0,\"format\":\"raw\"}"), "invalid_params", "fd");
+	expect_refused(MEDIUM("7"), "invalid_params", "params.medium: must be an object or null");
+}
+
+static void an_adapter_lives_on_a_socket_pair(void **state)
+{
+	int fds[2];
+
+	start();
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	expect_done("\"method\":\"add_device\",\"params\":{\"device\":{\"type\":\"nic\",\"instance\":\"" ADAPTER
+		    "\",\"mac\":\"00-15-5D-01-02-03\",\"mtu\":1500,\"taps\":[0]}}", fds, 2);
+	expect_done("\"method\":\"device\",\"params\":{\"instance\":\"" ADAPTER "\",\"call\":\"set\",\"link\":\"moved\",\"mac_spoofing\":true}",
+		    NULL, 0);
+	expect_refused("\"method\":\"device\",\"params\":{\"instance\":\"" ADAPTER "\",\"call\":\"set\",\"link\":\"sideways\"}",
+		       "invalid_params", "possible: \\\"up\\\", \\\"down\\\", \\\"moved\\\"");
+	assert_int_equal(worker_apply(&bench.worker, WORKER_PAUSE, NULL), 0);
+	assert_int_equal(worker_apply(&bench.worker, WORKER_RESUME, NULL), 0);
+	assert_int_equal(worker_apply(&bench.worker, WORKER_RESET, NULL), 0);
+	expect_refused("\"method\":\"add_device\",\"params\":{\"device\":{\"type\":\"nic\",\"instance\":\"" CONTROLLER
+		       "\",\"mac\":\"01-15-5D-01-02-03\",\"mtu\":1500,\"taps\":[0]}}", "invalid_params", "no address of one adapter");
+}
+
+static void components_tell_how_things_stand(void **state)
+{
+	start();
+	expect_refused("\"method\":\"device\",\"params\":{\"instance\":\"" HEARTBEAT "\",\"call\":\"request\"}", "not_found", HEARTBEAT);
+	expect_done("\"method\":\"add_device\",\"params\":{\"device\":{\"type\":\"heartbeat\",\"instance\":\"" HEARTBEAT "\"}}", NULL, 0);
+	(void)close(client);
+	client = connect_unix(bench.control_listener, SOCK_SEQPACKET);
+	skip_state();
+	expect_event(HEARTBEAT, "\"status\":12");
+	expect_refused("\"method\":\"device\",\"params\":{\"instance\":\"" HEARTBEAT "\",\"call\":\"stop\"}", "invalid_params",
+		       "is unknown to \\\"heartbeat\\\"");
+}
+
+#define COMPONENT(type, call) \
+	{ type, "\"method\":\"add_device\",\"params\":{\"device\":{\"type\":\"" type "\",\"instance\":\"" CONTROLLER "\"}}", \
+	  "\"method\":\"device\",\"params\":{\"instance\":\"" CONTROLLER "\"," call "}" }
+
+static void without_a_guest_calls_are_refused(void **state)
+{
+	static const struct {
+		const char *type, *add, *call;
+	} rows[] = {
+		COMPONENT("shutdown", "\"call\":\"request\",\"action\":\"power_off\",\"timeout_s\":5"),
+		COMPONENT("kvp", "\"call\":\"enumerate\",\"pool\":\"auto\""),
+		COMPONENT("kvp", "\"call\":\"set_ip\",\"adapter\":\"x\",\"family\":\"ipv4\",\"dhcp\":true"),
+		COMPONENT("vss", "\"call\":\"freeze\",\"timeout_s\":5,\"frozen_max_s\":5"),
+		COMPONENT("vss", "\"call\":\"thaw\""),
+	};
+
+	start();
+	for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		expect_done(rows[i].add, NULL, 0);
+		expect_refused(rows[i].call, "not_ready", rows[i].type);
+		expect_done("\"method\":\"remove_device\",\"params\":{\"instance\":\"" CONTROLLER "\"}", NULL, 0);
+		expect_event(CONTROLLER, "removed");
+	}
+	expect_done(rows[0].add, NULL, 0);
+	expect_refused("\"method\":\"device\",\"params\":{\"instance\":\"" CONTROLLER "\",\"call\":\"request\",\"action\":\"nap\",\"timeout_s\":5}",
+		       "invalid_params", "params.action: \\\"nap\\\" is unknown");
+}
+
+static void descriptors_that_nobody_takes_are_closed(void **state)
+{
+	unsigned before = open_descriptors();
+	int fds[4];
+
+	skip_state();
+	for (unsigned i = 0; i < 4; i++)
+		fds[i] = file_of_bytes(4096);
+	(void)answer_to("\"method\":\"status\"", fds, 4);
+	assert_int_equal(open_descriptors(), before);
+	fds[0] = file_of_bytes(4096);
+	(void)answer_to("\"method\":\"add_device\",\"params\":{\"device\":{\"type\":\"scsi\",\"instance\":\"" CONTROLLER
+			"\",\"luns\":[" LUN("0") "," LUN("1") "]}}", fds, 1);
+	assert_int_equal(open_descriptors(), before);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(devices_come_and_go_before_the_start),
+		TEST(a_guest_sees_devices_come_and_go),
+		TEST(a_turn_off_does_not_wait_for_who_is_leaving),
+		TEST(units_come_and_go_and_stay_over_a_reset),
+		TEST(a_medium_is_changed),
+		TEST(an_adapter_lives_on_a_socket_pair),
+		TEST(components_tell_how_things_stand),
+		TEST(without_a_guest_calls_are_refused),
+		TEST(descriptors_that_nobody_takes_are_closed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
