@@ -120,6 +120,29 @@ int vid_memory_unmap(int partition, uint64_t gpa, uint64_t bytes)
 	return call_ioctl(partition, MSHV_SET_GUEST_MEMORY, &region);
 }
 
+static int change_pages(int partition, uint64_t gpa, uint64_t bytes, uint32_t operation)
+{
+	struct vid_guest_pages pages = {
+		.guest_pfn = gpa >> HV_PAGE_SHIFT,
+		.page_count = bytes >> HV_PAGE_SHIFT,
+		.operation = operation,
+	};
+
+	if (gpa % HV_PAGE_BYTES != 0 || bytes % HV_PAGE_BYTES != 0)
+		return -EINVAL;
+	return call_ioctl(partition, VID_GUEST_PAGES, &pages);
+}
+
+int vid_memory_release(int partition, uint64_t gpa, uint64_t bytes)
+{
+	return change_pages(partition, gpa, bytes, VID_GUEST_PAGES_RELEASE);
+}
+
+int vid_memory_restore(int partition, uint64_t gpa, uint64_t bytes)
+{
+	return change_pages(partition, gpa, bytes, VID_GUEST_PAGES_RESTORE);
+}
+
 int vid_vp_create(int partition, uint32_t vp_index)
 {
 	struct mshv_create_vp create = { .vp_index = vp_index };

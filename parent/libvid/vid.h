@@ -62,6 +62,14 @@ VID_MUST_CHECK int vid_intercept_install(int partition, uint32_t type, uint32_t 
 VID_MUST_CHECK int vid_memory_map(int partition, uint64_t gpa, void *host, uint64_t bytes, unsigned flags);
 /* Undoes exactly one vid_memory_map: -EINVAL for a part of a region, -ENOENT for none. */
 VID_MUST_CHECK int vid_memory_unmap(int partition, uint64_t gpa, uint64_t bytes);
+/*
+ * Pages of what was mapped, page multiples, over one or several regions that adjoin. Release takes them from the guest and
+ * unpins them: then madvise(MADV_DONTNEED) on them gives the memory back. Restore pins what is there now and maps it again,
+ * for the process that mapped it. Pages that are so already are left alone; after a failure a leading part may be done.
+ * -ENOENT: not all of it is mapped.
+ */
+VID_MUST_CHECK int vid_memory_release(int partition, uint64_t gpa, uint64_t bytes);
+VID_MUST_CHECK int vid_memory_restore(int partition, uint64_t gpa, uint64_t bytes);
 
 /* Returns the VP's descriptor. The VP is in reset state; VP 0 starts with the first vid_vp_run(). */
 VID_MUST_CHECK int vid_vp_create(int partition, uint32_t vp_index);

@@ -116,6 +116,53 @@ static bool test_memory_read_only(struct probe_guest *guest)
 	return probe_expect(guest, HV_MESSAGE_GPA_UNMAPPED, &message);
 }
 
+/* A page in the middle of the guest's memory, then all of it: away, thrown away, back with other contents. */
+static bool test_memory_released(struct probe_guest *guest)
+{
+	const uint64_t page = 0x3000;
+	uint8_t code[16];
+	struct hv_memory_intercept memory;
+	struct hv_message message;
+
+	/* mov al, [0x3000]; out 0x80, al; mov al, [0x3001]; out 0x81, al */
+	if (!probe_guest_start(guest, 0, CODE(0xa0, 0x00, 0x30, 0xe6, 0x80, 0xa0, 0x01, 0x30, 0xe6, 0x81, HLT)))
+		return false;
+	guest->memory[page] = 0x11;
+	guest->memory[page + 4096] = 0x33;
+	PROBE_OK(vid_memory_release(guest->partition, page, 4096));
+	PROBE_OK(vid_memory_release(guest->partition, page, 4096)); /* it is already */
+	PROBE_OK(madvise(guest->memory + page, 4096, MADV_DONTNEED) ? -errno : 0);
+	if (!probe_expect(guest, HV_MESSAGE_GPA_UNMAPPED, &message))
+		return false;
+	memcpy(&memory, message.payload, sizeof memory);
+	PROBE_CHECK(memory.gpa == page && memory.header.access_type == HV_INTERCEPT_READ);
+	PROBE_CHECK(guest->memory[page] == 0 && guest->memory[page + 4096] == 0x33);
+	guest->memory[page] = 0x55;
+	PROBE_OK(vid_memory_restore(guest->partition, page, 4096));
+	PROBE_OK(vid_memory_restore(guest->partition, 0, PROBE_MEMORY_BYTES));
+	if (!probe_expect_out(guest, 0x80, 0x55, 1))
+		return false;
+
+	memcpy(code, guest->memory + PROBE_CODE, sizeof code);
+	PROBE_OK(vid_memory_release(guest->partition, 0, PROBE_MEMORY_BYTES));
+	PROBE_OK(madvise(guest->memory, PROBE_MEMORY_BYTES, MADV_DONTNEED) ? -errno : 0);
+	memcpy(guest->memory + PROBE_CODE, code, sizeof code);
+	guest->memory[page + 1] = 0x66;
+	PROBE_OK(vid_memory_restore(guest->partition, 0, PROBE_MEMORY_BYTES / 2));
+	PROBE_OK(vid_memory_restore(guest->partition, PROBE_MEMORY_BYTES / 2, PROBE_MEMORY_BYTES / 2));
+	if (!probe_expect_out(guest, 0x81, 0x66, 1))
+		return false;
+	PROBE_ERRNO(vid_memory_release(guest->partition, PROBE_UNMAPPED, 4096), ENOENT);
+	PROBE_ERRNO(vid_memory_restore(guest->partition, PROBE_MEMORY_BYTES - 4096, 8192), ENOENT);
+	PROBE_ERRNO(vid_memory_release(guest->partition, page + 1, 4096), EINVAL);
+	PROBE_ERRNO(vid_memory_release(guest->partition, page, 0), EINVAL);
+	PROBE_ERRNO(vid_memory_release(guest->partition, ~0xfffull, 8192), EINVAL);
+	/* A region with pages missing can be taken back all the same. */
+	PROBE_OK(vid_memory_release(guest->partition, page, 4096));
+	PROBE_OK(vid_memory_unmap(guest->partition, 0, PROBE_MEMORY_BYTES));
+	return true;
+}
+
 /* What the guest writes is what we read, and the other way round. */
 static bool test_memory_shared(struct probe_guest *guest)
 {
@@ -564,6 +611,7 @@ static const struct probe_test {
 	{ "memory-shared", test_memory_shared },
 	{ "memory-unmapped", test_memory_unmapped },
 	{ "memory-read-only", test_memory_read_only },
+	{ "memory-released", test_memory_released },
 	{ "triple-fault", test_triple_fault },
 	{ "pages", test_pages },
 	{ "state", test_state },

@@ -202,6 +202,7 @@ void vid_vp_signal(struct vid_vp *vp);			/* any context */
 
 /* vid_memory.c; all but the last under partition->lock */
 int vid_memory_set(struct vid_partition *partition, const struct mshv_user_mem_region *args);
+int vid_memory_pages(struct vid_partition *partition, const struct vid_guest_pages *args);
 void vid_memory_release(struct vid_partition *partition, bool unmapped);
 
 /* vid_synic.c */

@@ -155,6 +155,7 @@ static long vid_partition_change(struct vid_partition *partition, unsigned int c
 		struct mshv_user_ioeventfd ioeventfd;
 		struct vid_event_port event_port;
 		struct vid_message_port message_port;
+		struct vid_guest_pages pages;
 	} args;
 	long result;
 
@@ -188,6 +189,9 @@ static long vid_partition_change(struct vid_partition *partition, unsigned int c
 	case VID_MESSAGE_PORT:
 		result = vid_message_port_create(partition, &args.message_port);
 		break;
+	case VID_GUEST_PAGES:
+		result = vid_memory_pages(partition, &args.pages);
+		break;
 	default:
 		result = -ENOTTY;
 	}
@@ -211,6 +215,7 @@ static long vid_partition_ioctl(struct file *file, unsigned int command, unsigne
 	case MSHV_SET_MSI_ROUTING:
 	case VID_EVENT_PORT:
 	case VID_MESSAGE_PORT:
+	case VID_GUEST_PAGES:
 		return vid_partition_change(partition, command, user);
 	default:
 		return -ENOTTY;

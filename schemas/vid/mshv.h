@@ -108,6 +108,22 @@ struct vid_message_port {
 };
 #define VID_MESSAGE_PORT _IOW(MSHV_IOCTL, 0x81, struct vid_message_port)
 
+/*
+ * VID_GUEST_PAGES: pages of regions that were set by MSHV_SET_GUEST_MEMORY, which may lie in several that adjoin.
+ * Release takes them from the guest and unpins them: what the process has there may be thrown away. Restore gives the
+ * guest what the process (the one that set the region) has there now. Pages that are as wanted already are left alone;
+ * when it fails, a leading part of them may be done. -ENOENT: not all of it is in a region.
+ */
+#define VID_GUEST_PAGES_RELEASE 0
+#define VID_GUEST_PAGES_RESTORE 1
+struct vid_guest_pages {
+	uint64_t guest_pfn;
+	uint64_t page_count;
+	uint32_t operation;
+	uint32_t rsvd;
+};
+#define VID_GUEST_PAGES _IOW(MSHV_IOCTL, 0x82, struct vid_guest_pages)
+
 /* Device (on the own partition), partition and VP descriptors */
 struct mshv_root_hvcall {
 	uint16_t code;
