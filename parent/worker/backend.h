@@ -35,6 +35,11 @@ struct backend_ops {
 
 	/* RAM: readable, writable, executable. Addresses and sizes are page multiples. */
 	int (*map)(struct backend *b, uint64_t gpa, void *host, uint64_t bytes, struct failure *why);
+	/* Pages that were mapped, also in several calls that adjoin. Release: the guest no longer has them, and what the host has
+	 * there may be thrown away. Restore: it has what is there now. Those that are so already are left alone; after a failure a
+	 * leading part may be done. */
+	int (*release)(struct backend *b, uint64_t gpa, uint64_t bytes, struct failure *why);
+	int (*restore)(struct backend *b, uint64_t gpa, uint64_t bytes, struct failure *why);
 	int (*install_intercept)(struct backend *b, uint32_t type, uint32_t access_mask, uint64_t parameter,
 				 struct failure *why);
 

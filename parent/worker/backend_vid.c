@@ -67,6 +67,24 @@ static int map(struct backend *b, uint64_t gpa, void *host, uint64_t bytes, stru
 	return 0;
 }
 
+static int release(struct backend *b, uint64_t gpa, uint64_t bytes, struct failure *why)
+{
+	int r = vid_memory_release(vid_of(b)->partition_fd, gpa, bytes);
+
+	return r ? failure_set(why, r, "memory: %llu KiB at %#llx cannot be taken from the partition: %s",
+			       (unsigned long long)(bytes >> 10), (unsigned long long)gpa, strerror(-r))
+		 : 0;
+}
+
+static int restore(struct backend *b, uint64_t gpa, uint64_t bytes, struct failure *why)
+{
+	int r = vid_memory_restore(vid_of(b)->partition_fd, gpa, bytes);
+
+	return r ? failure_set(why, r, "memory: %llu KiB at %#llx cannot be given back to the partition: %s",
+			       (unsigned long long)(bytes >> 10), (unsigned long long)gpa, strerror(-r))
+		 : 0;
+}
+
 static int install_intercept(struct backend *b, uint32_t type, uint32_t access_mask, uint64_t parameter,
 			     struct failure *why)
 {
@@ -204,6 +222,8 @@ static const struct backend_ops vid_ops = {
 	.partition_initialize = partition_initialize,
 	.partition_destroy = partition_destroy,
 	.map = map,
+	.release = release,
+	.restore = restore,
 	.install_intercept = install_intercept,
 	.vp_create = vp_create,
 	.register_page = register_page,

@@ -38,6 +38,7 @@ static const int allowed[] = {
 static const unsigned long driver_commands[] = {
 	MSHV_CREATE_PARTITION, MSHV_INITIALIZE_PARTITION, MSHV_CREATE_VP, MSHV_SET_GUEST_MEMORY, MSHV_IRQFD,
 	MSHV_SET_MSI_ROUTING, MSHV_ROOT_HVCALL, MSHV_RUN_VP, VID_EVENT_PORT, VID_MESSAGE_PORT,
+	VID_GUEST_PAGES,
 };
 
 /* Memory may not be executable. */

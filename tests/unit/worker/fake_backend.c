@@ -77,6 +77,26 @@ static int map(struct backend *b, uint64_t gpa, void *host, uint64_t bytes, stru
 	return outcome(fake_of(b), "map", why);
 }
 
+static int release(struct backend *b, uint64_t gpa, uint64_t bytes, struct failure *why)
+{
+	struct fake_backend *f = fake_of(b);
+
+	f->released_bytes += bytes;
+	f->changed_gpa = gpa;
+	f->changed_bytes = bytes;
+	return outcome(f, "release", why);
+}
+
+static int restore(struct backend *b, uint64_t gpa, uint64_t bytes, struct failure *why)
+{
+	struct fake_backend *f = fake_of(b);
+
+	f->restored_bytes += bytes;
+	f->changed_gpa = gpa;
+	f->changed_bytes = bytes;
+	return outcome(f, "restore", why);
+}
+
 static int install_intercept(struct backend *b, uint32_t type, uint32_t access_mask, uint64_t parameter,
 			     struct failure *why)
 {
@@ -254,6 +274,8 @@ static const struct backend_ops fake_ops = {
 	.partition_initialize = partition_initialize,
 	.partition_destroy = partition_destroy,
 	.map = map,
+	.release = release,
+	.restore = restore,
 	.install_intercept = install_intercept,
 	.vp_create = vp_create,
 	.register_page = register_page,

@@ -29,6 +29,8 @@ struct fake_backend {
 	unsigned partitions;			/* created so far */
 	unsigned vps;
 	uint64_t mapped_bytes;
+	uint64_t released_bytes, restored_bytes;	/* of all calls */
+	uint64_t changed_gpa, changed_bytes;		/* of the last release or restore */
 	uint64_t features, time_freeze;
 	bool msr_intercept;
 
