@@ -598,8 +598,8 @@ static void closing(void *device, struct vmbus_channel *channel)
 	dm->state.owes = 0;
 	dm->state.reported = false;
 	dm->state.late = false;
-	page_set_clear(&dm->ballooned);
 	dm->events->reset(dm->context);
+	page_set_clear(&dm->ballooned);
 	dm->events->status(dm->context);
 	vmbus_channel_closed(channel);
 }

@@ -44,7 +44,7 @@ struct dm_config {
 	uint64_t settle_ns;		/* from when the guest is ready until memory is added: DM_SETTLE_NS */
 };
 
-/* From within these the owner must not call back, except for dm_get_status. */
+/* From within these the owner must not call back, except for what takes a const dm. */
 struct dm_events {
 	/* The guest does not use these pages any longer: they may be taken from it. */
 	void (*give_back)(void *context, uint64_t first, uint64_t count);
@@ -53,7 +53,7 @@ struct dm_events {
 	/* Pages of config.hot are to be RAM. 0, or -errno and nothing was done: tried again later. */
 	int (*hot_add)(void *context, uint64_t first, uint64_t count);
 	/* The channel is gone: whoever runs in the guest next knows nothing of a balloon, so all pages that were given
-	 * back are RAM again. What was added stays. */
+	 * back have to be RAM again. dm_ballooned_next says which, for the last time. What was added stays. */
 	void (*reset)(void *context);
 	/* dm_get_status says something new; not more often than each DM_NOTIFY_NS. */
 	void (*status)(void *context);
