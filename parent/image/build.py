@@ -6,7 +6,7 @@
     OUT/child-initrd.img    the demonstration child: busybox and an init script
     OUT/vmlinuz             the stock kernel, for both
     OUT/esp.img             FAT32 with EFI/BOOT/BOOTX64.EFI (the hypervisor), kernel, initramfs, undercroft.conf
-    OUT/data.img            ext4, LABEL=uc-data: images/ for children, and room for the store
+    OUT/data.img            ext4, LABEL=uc-data: images/ and disks/ for children, and room for the store
 
 Needs no privileges: archives are written with root as owner, file systems are filled by mtools and mke2fs.
 """
@@ -70,6 +70,8 @@ def install_modules(root, tree, version, names, extra=()):
     show = run("/sbin/modprobe", "-d", tree, "-S", version, "--show-depends", "-a", *names)
     for relative in re.findall(rf"^insmod \S*/lib/modules/{re.escape(version)}/(\S+)", show, re.MULTILINE):
         install(prefix / relative, target / relative, 0o644)
+        if relative.endswith(".xz"):	# not every loader unpacks
+            run("xz", "-d", target / relative)
     for path in extra:
         install(path, target / "extra" / path.name, 0o644)
     for index in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
@@ -117,7 +119,8 @@ def build_child(args, out):
         root = pathlib.Path(name)
         make_skeleton(root)
         install_busybox(root)
-        install_modules(root, args.kernel_tree, args.kernel_version, read_list(HERE / "child-modules.txt"))
+        for version, tree in [(args.kernel_version, args.kernel_tree)] + [(v, t) for v, _, t in args.child_kernel]:
+            install_modules(root, tree, version, read_list(HERE / "child-modules.txt"))
         install(HERE / "child-init", root / "init", 0o755)
         write_initramfs(root, out / "child-initrd.img")
 
@@ -149,11 +152,20 @@ def build_data_disk(args, out):
         root.chmod(0o755)
         install(out / "vmlinuz", root / "images/vmlinuz", 0o644)
         install(out / "child-initrd.img", root / "images/child-initrd.img", 0o644)
+        for version, image, _ in args.child_kernel:
+            install(image, root / f"images/vmlinuz-{version}", 0o644)
         for guest in args.guest:
             install(guest, root / "images/guests" / guest.name, 0o644)
+        for disk_image in args.disk:
+            install(disk_image, root / "disks" / disk_image.name, 0o644)
         disk.unlink(missing_ok=True)
         run("/sbin/mke2fs", "-q", "-t", "ext4", "-L", "uc-data", "-E", "root_owner=0:0,lazy_itable_init=1",
             "-d", root, disk, f"{args.data_mib}M")
+
+
+def child_kernel(text):
+    version, image, tree = text.split(":")
+    return version, pathlib.Path(image), pathlib.Path(tree)
 
 
 def parse_arguments():
@@ -162,10 +174,13 @@ def parse_arguments():
     parser.add_argument("--kernel-version", required=True)
     parser.add_argument("--kernel-image", type=pathlib.Path, required=True)
     parser.add_argument("--kernel-tree", type=pathlib.Path, required=True, help="directory that holds lib/modules/VERSION")
+    parser.add_argument("--child-kernel", type=child_kernel, action="append", default=[], metavar="VERSION:IMAGE:TREE",
+                        help="another one that children may boot: images/vmlinuz-VERSION")
     parser.add_argument("--efi", type=pathlib.Path, help="undercroft.efi")
     parser.add_argument("--vid", type=pathlib.Path, help="vid.ko")
     parser.add_argument("--program", type=pathlib.Path, action="append", default=[], help="goes to /usr/sbin")
     parser.add_argument("--guest", type=pathlib.Path, action="append", default=[], help="goes to images/guests")
+    parser.add_argument("--disk", type=pathlib.Path, action="append", default=[], help="goes to disks")
     parser.add_argument("--cmdline", default="console=ttyS0 loglevel=5 panic=-1", help="for the parent's kernel")
     parser.add_argument("--options", default="tsc=stable", help="for the hypervisor; see hypervisor/boot/config.c")
     parser.add_argument("--data-mib", type=int, default=2048)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds everything that the machine needs: hypervisor, daemons, kernel module, parent image."""
 
+import hashlib
 import os
 import pathlib
 import struct
@@ -63,11 +64,31 @@ def build_vid(kernel):
         run_logged(["make", "-C", paths.SOURCE / "parent/vid", f"OUT={paths.VID.parent}", f"KERNEL={kernel.version}"], log)
 
 
-def build_image(kernel, out=paths.IMAGE):
+def build_guest_root(kernel_list):
+    """A Debian root file system for children, once for each set of what it is made of."""
+    recipe = [paths.SOURCE / "parent/image/guest_root.py", *sorted((paths.SOURCE / "parent/image/guest").iterdir()),
+              paths.SOURCE / "parent/image/child-modules.txt"]
+    digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in recipe))
+    digest.update(" ".join(kernel.version for kernel in kernel_list).encode())
+    mark = paths.GUEST_ROOT.with_suffix(".recipe")
+    if paths.GUEST_ROOT.exists() and mark.exists() and mark.read_text() == digest.hexdigest():
+        return
+    with step("making a Debian root file system for children"):
+        log = paths.BUILD_LOGS / "guest-root.log"
+        log.unlink(missing_ok=True)
+        argv = ["/usr/bin/python3", "-B", recipe[0], "--out", paths.GUEST_ROOT]
+        for kernel in kernel_list:
+            argv += ["--modules", f"{kernel.version}:{kernel.tree}"]
+        run_logged(argv, log)
+        mark.write_text(digest.hexdigest())
+
+
+def build_image(kernel, newer, out=paths.IMAGE):
     with step("building the parent image"):
         argv = ["/usr/bin/python3", "-B", paths.SOURCE / "parent/image/build.py", "--out", out,
                 "--kernel-version", kernel.version, "--kernel-image", kernel.image, "--kernel-tree", kernel.tree]
-        argv += ["--efi", paths.EFI, "--vid", paths.VID]
+        argv += ["--efi", paths.EFI, "--vid", paths.VID, "--disk", paths.GUEST_ROOT]
+        argv += ["--child-kernel", f"{newer.version}:{newer.image}:{newer.tree}"]
         for program in (paths.VMMS, paths.VMWP, paths.VID_PROBE):
             argv += ["--program", program]
         for guest in sorted(paths.GUESTS.glob("*.bin")):
@@ -80,9 +101,10 @@ def build_image(kernel, out=paths.IMAGE):
 def build_all():
     """All that the machine is made of. Fast when nothing changed."""
     pathlib.Path(paths.BUILD).mkdir(parents=True, exist_ok=True)
-    kernel = kernels.find()
+    kernel, newer = kernels.find(), kernels.find_newer()
     build_efi()
     build_host()
     build_vid(kernel)
-    build_image(kernel)
+    build_guest_root([kernel, newer])
+    build_image(kernel, newer)
     return kernel

@@ -9,6 +9,7 @@ BUILD = pathlib.Path(os.environ.get("UNDERCROFT_BUILD_DIR", SOURCE / "build")).r
 
 IMAGE = BUILD / "image"
 KERNELS = BUILD / "kernels"
+GUEST_ROOT = BUILD / "guest/debian.img"
 BUILD_LOGS = BUILD / "logs"
 RUN = BUILD / "run"
 
