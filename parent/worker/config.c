@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "worker/json_take.h"
+#include "worker/node_kinds.h"
 #include "worker/platform.h"
 
 #define DOCUMENT_VERSION 1
@@ -174,19 +175,27 @@ static const struct json_member document_members[] = {
 	{ "devices", json_type_array, take_devices, false },
 };
 
+static int check_memory(const struct config *config, struct failure *why)
+{
+	uint64_t growth_mib;
+
+	return node_memory_growth(config->nodes, config->memory_mib, &growth_mib, why);
+}
+
 static int take_document(struct json_object *document, struct config *config, struct failure *why)
 {
 	struct json_object *version;
+	int r;
 
 	if (!json_object_is_type(document, json_type_object))
 		return failure_set(why, -EINVAL, "the document is no JSON object");
 	if (json_object_object_get_ex(document, "version", &version) && json_object_is_type(version, json_type_int)) {
-		int r = take_version(version, "version", config, why);
-
+		r = take_version(version, "version", config, why);
 		if (r)
 			return r;
 	}
-	return json_take(document, "", document_members, sizeof document_members / sizeof document_members[0], config, why);
+	r = json_take(document, "", document_members, sizeof document_members / sizeof document_members[0], config, why);
+	return r ? r : check_memory(config, why);
 }
 
 int config_parse(const char *text, size_t bytes, struct config *out, struct failure *why)

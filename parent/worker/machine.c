@@ -9,6 +9,7 @@
 
 #include "worker/acpi.h"
 #include "worker/boot_image.h"
+#include "worker/node_kinds.h"
 #include "worker/platform.h"
 
 /* What a child sees of the interface: TLFS synthetic processor features, partition property 0x00010001. */
@@ -181,9 +182,16 @@ static int start_threads(struct machine *m, struct failure *why)
 	return vp_group_start(&m->vps, contexts, m->config->vp_count, on_report, m, why);
 }
 
+/* The bus' thread. */
+static void on_device_failed(void *context, const struct failure *why)
+{
+	on_report(context, INTERCEPT_FAILED, why);
+}
+
 /* The partition exists; the registers, the devices and the threads come. */
 static int furnish(struct machine *m, const struct boot_entry *entry, struct failure *why)
 {
+	const struct vmbus_owner owner = { .events = &m->events, .failed = on_device_failed, .context = m };
 	struct hv_register_assoc regs[BOOT_REGISTER_COUNT];
 	unsigned count = boot_image_registers(entry, regs);
 	int r = m->backend->ops->registers_set(m->backend, 0, regs, count, why);
@@ -193,7 +201,7 @@ static int furnish(struct machine *m, const struct boot_entry *entry, struct fai
 	r = devices_init(&m->devices, m->backend, m->config->has_com1 ? m->console : NULL, why);
 	if (r)
 		return r;
-	r = vmbus_start(&m->vmbus, m->config, m->backend, &m->mem, &m->events, why);
+	r = vmbus_start(&m->vmbus, m->config, m->backend, &m->mem, &owner, why);
 	if (r == 0) {
 		r = start_threads(m, why);
 		if (r)
@@ -207,12 +215,17 @@ static int furnish(struct machine *m, const struct boot_entry *entry, struct fai
 int machine_build(struct machine *m, struct failure *why)
 {
 	struct boot_entry entry;
+	uint64_t growth_mib = 0;
 	int r = guest_mem_init(&m->mem, m->config->memory_mib << 20, why);
 
 	if (r)
 		return r;
 	m->event_pending = false;
-	r = fill_memory(m, &entry, why);
+	r = node_memory_growth(m->config->nodes, m->config->memory_mib, &growth_mib, why);
+	if (r == 0)
+		r = guest_mem_reserve(&m->mem, growth_mib << 20, why);
+	if (r == 0)
+		r = fill_memory(m, &entry, why);
 	if (r == 0)
 		r = create_partition(m, why);
 	if (r) {

@@ -15,6 +15,7 @@
 
 static const struct node_kind *const kinds[] = {
 	&node_scsi, &node_nic, &node_heartbeat, &node_shutdown, &node_timesync, &node_kvp, &node_vss, &node_fcopy, &node_keyboard,
+	&node_memory, &node_hvsock,
 };
 
 static const struct node_kind *find_kind(const char *type)

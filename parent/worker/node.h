@@ -10,6 +10,7 @@
 #define WORKER_NODE_H
 
 #include "vmbus/server.h"
+#include "worker/backend.h"
 #include "worker/guest_mem.h"
 #include "worker/json_take.h"
 
@@ -24,10 +25,13 @@ struct node_fds {
 struct node_bus {
 	struct vmbus_server *server;
 	const struct vsp_host *host;
-	const struct guest_mem *mem;
+	struct backend *backend;
+	struct guest_mem *mem;
 	unsigned vp_count;
 	/* Takes the body (may be NULL) and sends it as the event `what` of this node. */
 	void (*event)(void *context, const struct node *node, const char *what, struct json_object *body);
+	/* The machine must not run on. */
+	void (*failed)(void *context, const struct failure *why);
 	void *context;
 };
 

@@ -24,7 +24,8 @@ struct vmbus {
 	struct vsp_world world;
 	struct vmbus_server *server;
 	const struct config *config;
-	struct node_events *events;
+	struct vmbus_owner owner;
+	struct guest_mem *mem;
 	struct node_bus nodes;		/* what the nodes see of this bus */
 	unsigned leaving;		/* nodes that are being removed */
 	unsigned closing;		/* all that is not off yet, while it stops */
@@ -165,7 +166,14 @@ static void on_node_event(void *context, const struct node *node, const char *wh
 {
 	struct vmbus *bus = context;
 
-	node_events_push(bus->events, node, what, body);
+	node_events_push(bus->owner.events, node, what, body);
+}
+
+static void on_node_failed(void *context, const struct failure *why)
+{
+	struct vmbus *bus = context;
+
+	bus->owner.failed(bus->owner.context, why);
 }
 
 /* A node that fails is off the bus again, but for what its `remove` does. */
@@ -186,9 +194,11 @@ static int add_nodes(struct vmbus *bus, struct failure *why)
 	bus->nodes = (struct node_bus){
 		.server = bus->server,
 		.host = &bus->world.host,
-		.mem = bus->world.mem,
+		.backend = bus->world.backend,
+		.mem = bus->mem,
 		.vp_count = bus->config->vp_count,
 		.event = on_node_event,
+		.failed = on_node_failed,
 		.context = bus,
 	};
 	for (struct node *node = bus->config->nodes; r == 0 && node; node = node->next)
@@ -267,8 +277,8 @@ static void forget_nodes(struct vmbus *bus)
 		node->bus = NULL;
 }
 
-int vmbus_start(struct vmbus **out, const struct config *config, struct backend *backend, const struct guest_mem *mem,
-		struct node_events *events, struct failure *why)
+int vmbus_start(struct vmbus **out, const struct config *config, struct backend *backend, struct guest_mem *mem,
+		const struct vmbus_owner *owner, struct failure *why)
 {
 	enum step reached = STEP_NONE;
 	struct vmbus *bus;
@@ -279,7 +289,8 @@ int vmbus_start(struct vmbus **out, const struct config *config, struct backend 
 	if (!bus)
 		return failure_set(why, -ENOMEM, "vmbus: no memory");
 	bus->config = config;
-	bus->events = events;
+	bus->owner = *owner;
+	bus->mem = mem;
 	(void)pthread_mutex_init(&bus->lock, NULL); /* neither can fail with default attributes */
 	(void)pthread_cond_init(&bus->done, NULL);
 	bus->message_retry = (struct vsp_timer){ .expired = on_message_retry, .context = bus };
@@ -383,7 +394,7 @@ static void on_departed(void *context)
 	free(context);
 	bus->leaving--;
 	if (departure.node)
-		node_events_push_gone(bus->events, departure.node);
+		node_events_push_gone(bus->owner.events, departure.node);
 	if (bus->closing)
 		on_node_off(bus);
 }

@@ -13,10 +13,16 @@
 
 struct vmbus;
 
+struct vmbus_owner {
+	struct node_events *events;
+	void (*failed)(void *context, const struct failure *why);	/* the bus' thread: the machine must not run on */
+	void *context;
+};
+
 /* The partition exists and its VPs do not run yet; all nodes of the configuration that are not leaving are put on the bus. All
  * that is handed in outlives the bus. On failure nothing is left behind. */
-int vmbus_start(struct vmbus **out, const struct config *config, struct backend *backend, const struct guest_mem *mem,
-		struct node_events *events, struct failure *why) MUST_CHECK;
+int vmbus_start(struct vmbus **out, const struct config *config, struct backend *backend, struct guest_mem *mem,
+		const struct vmbus_owner *owner, struct failure *why) MUST_CHECK;
 /* No VP runs. Waits until all that is under way is done; nothing touches guest memory afterwards. */
 void vmbus_stop(struct vmbus *bus);
 

@@ -103,6 +103,8 @@ static const struct {
 	{ HEARTBEAT, "{\"type\": \"heartbeat\", \"port\": 1}", "devices[].port: unknown member" },
 	{ SCSI, EMPTY_SCSI("1") ", " EMPTY_SCSI("2") ", " EMPTY_SCSI("3") ", " EMPTY_SCSI("4") ", " EMPTY_SCSI("5"),
 	  "devices: more than 4 of type \"scsi\"" },
+	{ SCSI, "{\"type\": \"memory\", \"instance\": \"" CONTROLLER "\", \"minimum_mib\": 16, \"maximum_mib\": 256}",
+	  "memory.startup_mib: 512 is not between minimum and maximum of dynamic memory, 16..256" },
 	{ SCSI, EMPTY_SCSI("a") ", " EMPTY_SCSI("A"), "is there twice" },
 	{ "\"devices\"", "\"device\"", "device: unknown member" },
 	{ "\"port\": 1}]}", "\"port\": 1}]} x", "no JSON: unexpected" },

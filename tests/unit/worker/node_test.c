@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -360,6 +361,47 @@ static void descriptors_that_nobody_takes_are_closed(void **state)
 	assert_int_equal(open_descriptors(), before);
 }
 
+static void memory_is_told_and_bounded(void **state)
+{
+	start();
+	expect_done("\"method\":\"add_device\",\"params\":{\"device\":{\"type\":\"memory\",\"instance\":\"" CONTROLLER
+		    "\",\"minimum_mib\":16,\"maximum_mib\":64}}", NULL, 0);
+	expect_done("\"method\":\"device\",\"params\":{\"instance\":\"" CONTROLLER "\",\"call\":\"set_target\",\"mib\":24}", NULL, 0);
+	expect_refused("\"method\":\"device\",\"params\":{\"instance\":\"" CONTROLLER "\",\"call\":\"set_target\",\"mib\":65}",
+		       "invalid_params", "params.mib: 65 is not in 16..64");
+	assert_int_equal(worker_apply(&bench.worker, WORKER_RESET, NULL), 0);
+	(void)close(client);
+	client = connect_unix(bench.control_listener, SOCK_SEQPACKET);
+	skip_state();
+	expect_event(CONTROLLER, "\"assigned_mib\":32");
+	expect_done("\"method\":\"remove_device\",\"params\":{\"instance\":\"" CONTROLLER "\"}", NULL, 0);
+	expect_event(CONTROLLER, "removed");
+}
+
+static void who_knocks_for_a_guest_without_sockets_is_told(void **state)
+{
+	static const char line[] = "CONNECT 00000001-facb-11e6-bd58-64006a7986d3\n";
+	int fds[2] = { listen_unix(SOCK_STREAM), open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) };
+	struct sockaddr_un address;
+	socklen_t bytes = sizeof address;
+	char answer[128] = "";
+	int knocking;
+
+	start();
+	assert_int_equal(getsockname(fds[0], (struct sockaddr *)&address, &bytes), 0);
+	expect_done("\"method\":\"add_device\",\"params\":{\"device\":{\"type\":\"hvsock\",\"instance\":\"" CONTROLLER
+		    "\",\"listen_fd\":0,\"directory_fd\":1}}", fds, 2);
+	assert_int_equal(worker_apply(&bench.worker, WORKER_RESET, NULL), 0);
+	knocking = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(knocking, (struct sockaddr *)&address, bytes), 0);
+	assert_int_equal(send(knocking, line, strlen(line), MSG_NOSIGNAL), (ssize_t)strlen(line));
+	assert_true(recv(knocking, answer, sizeof answer - 1, 0) > 0);
+	assert_non_null(strstr(answer, "ERROR "));
+	(void)close(knocking);
+	expect_done("\"method\":\"remove_device\",\"params\":{\"instance\":\"" CONTROLLER "\"}", NULL, 0);
+	expect_event(CONTROLLER, "removed");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -373,6 +415,8 @@ int main(void)
 		TEST(components_tell_how_things_stand),
 		TEST(without_a_guest_calls_are_refused),
 		TEST(descriptors_that_nobody_takes_are_closed),
+		TEST(memory_is_told_and_bounded),
+		TEST(who_knocks_for_a_guest_without_sockets_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
