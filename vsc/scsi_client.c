@@ -206,32 +206,34 @@ static int run(struct vsc_disk *disk, struct vsc_scsi_command *command)
 	return disk->last.scsi_status == 0 && (disk->last.srb_status & 0x3f) == SRB_STATUS_SUCCESS ? VSC_OK : VSC_REFUSED;
 }
 
+int vsc_disk_open(struct vsc_disk *disk, struct vsc_scsi *scsi, uint8_t lun, void *scratch)
+{
+	struct vsc_scsi_command command = {
+		.lun = lun, .cdb_bytes = 16, .cdb = { SERVICE_ACTION_IN_16, READ_CAPACITY_16, [13] = CAPACITY_BYTES },
+		.direction = SRB_DATA_IN, .memory = scratch, .bytes = CAPACITY_BYTES,
+	};
+	int r;
+
+	*disk = (struct vsc_disk){ .scsi = scsi, .lun = lun, .scratch = scratch };
+	r = run(disk, &command);
+	if (r)
+		return r;
+	disk->blocks = get_be(disk->scratch, 8) + 1;
+	disk->block_bytes = (uint32_t)get_be(disk->scratch + 8, 4);
+	return disk->last.moved >= 12 && disk->block_bytes ? VSC_OK : VSC_BROKEN;
+}
+
 int vsc_disk_inquiry(struct vsc_disk *disk, uint8_t out[VSC_INQUIRY_BYTES])
 {
 	struct vsc_scsi_command command = {
 		.lun = disk->lun, .cdb_bytes = 6, .cdb = { INQUIRY, [4] = VSC_INQUIRY_BYTES },
-		.direction = SRB_DATA_IN, .memory = out, .bytes = VSC_INQUIRY_BYTES,
+		.direction = SRB_DATA_IN, .memory = disk->scratch, .bytes = VSC_INQUIRY_BYTES,
 	};
+	int r = run(disk, &command);
 
-	return run(disk, &command);
-}
-
-int vsc_disk_open(struct vsc_disk *disk, struct vsc_scsi *scsi, uint8_t lun)
-{
-	uint8_t data[CAPACITY_BYTES] = { 0 };
-	struct vsc_scsi_command command = {
-		.lun = lun, .cdb_bytes = 16, .cdb = { SERVICE_ACTION_IN_16, READ_CAPACITY_16, [13] = CAPACITY_BYTES },
-		.direction = SRB_DATA_IN, .memory = data, .bytes = CAPACITY_BYTES,
-	};
-	int r;
-
-	*disk = (struct vsc_disk){ .scsi = scsi, .lun = lun };
-	r = run(disk, &command);
-	if (r)
-		return r;
-	disk->blocks = get_be(data, 8) + 1;
-	disk->block_bytes = (uint32_t)get_be(data + 8, 4);
-	return disk->last.moved >= 12 && disk->block_bytes ? VSC_OK : VSC_BROKEN;
+	if (r == VSC_OK)
+		memcpy(out, disk->scratch, VSC_INQUIRY_BYTES);
+	return r;
 }
 
 void vsc_disk_command(const struct vsc_disk *disk, bool write, uint64_t block, uint32_t count, void *memory,

@@ -51,19 +51,21 @@ int vsc_scsi_execute(struct vsc_scsi *scsi, struct vsc_scsi_command *command, st
 /* ---- a disk: one command at a time; `last` says why something was VSC_REFUSED */
 
 #define VSC_INQUIRY_BYTES 36u
+#define VSC_SCRATCH_BYTES 64u
 
 struct vsc_disk {
 	struct vsc_scsi *scsi;
 	uint8_t lun;
+	uint8_t *scratch;
 	uint64_t blocks;
 	uint32_t block_bytes;
 	struct vsc_scsi_result last;
 };
 
+/* READ CAPACITY (16), into *disk. The scratch memory, of VSC_SCRATCH_BYTES, is kept: what the host writes goes there. */
+int vsc_disk_open(struct vsc_disk *disk, struct vsc_scsi *scsi, uint8_t lun, void *scratch);
 /* The unit's INQUIRY data. */
 int vsc_disk_inquiry(struct vsc_disk *disk, uint8_t out[VSC_INQUIRY_BYTES]);
-/* READ CAPACITY (16), into *disk; to be called before the others. Takes unit attentions away. */
-int vsc_disk_open(struct vsc_disk *disk, struct vsc_scsi *scsi, uint8_t lun);
 int vsc_disk_read(struct vsc_disk *disk, uint64_t block, uint32_t count, void *memory);
 int vsc_disk_write(struct vsc_disk *disk, uint64_t block, uint32_t count, const void *memory);
 int vsc_disk_flush(struct vsc_disk *disk);
