@@ -12,7 +12,7 @@
 #ifndef VSC_BUS_H
 #define VSC_BUS_H
 
-#include "platform.h"
+#include "guest_platform.h"
 
 struct vsc_channel;
 

@@ -6,7 +6,7 @@
 #ifndef VSC_RING_H
 #define VSC_RING_H
 
-#include "platform.h"
+#include "guest_platform.h"
 
 struct vsc_ring {
 	struct vmbus_ring_page *control;

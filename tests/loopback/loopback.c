@@ -38,6 +38,7 @@ static bool take_message(void *context, uint8_t message[VMBUS_MESSAGE_BYTES_MAX]
 
 	if (loopback->messages_taken == world->message_count)
 		return false;
+	world->unread -= world->unread > 0;
 	memcpy(message, world->messages[loopback->messages_taken++].payload, VMBUS_MESSAGE_BYTES_MAX);
 	return true;
 }

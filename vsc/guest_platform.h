@@ -3,8 +3,8 @@
  * What a client asks of the machine that it runs on: a micro-guest implements it over hypercalls and the SynIC, a loopback
  * test over plain memory. There is no allocation, no clock and no interrupt handler here: all memory is the caller's.
  */
-#ifndef VSC_PLATFORM_H
-#define VSC_PLATFORM_H
+#ifndef VSC_GUEST_PLATFORM_H
+#define VSC_GUEST_PLATFORM_H
 
 #include <stdbool.h>
 #include <stddef.h>
