@@ -8,10 +8,11 @@ import sys
 import boot
 import building
 import exits
+import providers
 import table
 from report import Failure, step
 
-BENCHES = {"boot": boot.run, "exits": exits.run}
+BENCHES = {"boot": boot.run, "exits": exits.run, "vsp": providers.run}
 
 
 def main(names, as_json):

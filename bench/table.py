@@ -8,7 +8,7 @@ import json
 @dataclasses.dataclass
 class Figure:
     name: str			# stable: results of different runs are compared by it
-    value: float
+    value: float | None		# None: this build cannot tell
     unit: str
     aim: float | None		# None: nothing is promised, the figure is there to be watched
     better: str			# "less" or "more"
