@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The synthetic bus as a well-behaved guest uses it: connection, a disk (where the child has one), integration components.
- * Options: `disk` there has to be a disk; `marker=BLOCK` writes a line of text there; `seconds=NUMBER` works on the disk
+ * The synthetic bus as a well-behaved guest uses it: connection, a disk and an adapter (where the child has
+ * them), integration components.
+ * Options: `disk`, `nic` there has to be one; `marker=BLOCK` writes a line of text there; `seconds=NUMBER` works on the disk
  * for so long, `serve` until the host asks for a shutdown.
  */
 #include "bus.h"
@@ -11,6 +12,7 @@
 #include "lib/print.h"
 #include "lib/verdict.h"
 #include "lib/vmbus.h"
+#include "net_client.h"
 #include "scsi_client.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -19,7 +21,7 @@
 #define LUNS         64u
 #define CHUNK        65536u
 #define MARKER       "undercroft: a guest wrote this\n"
-#define PATIENCE     (20 * CLOCK_SECOND)
+#define PATIENCE     (60 * CLOCK_SECOND)
 
 static struct vsc_bus bus;
 static struct vsc_offer offers[OFFERS_MAX];
@@ -138,6 +140,49 @@ static void marker(void)
 	EXPECT(vsc_disk_write(&disk, block, 1, data) == VSC_OK && vsc_disk_flush(&disk) == VSC_OK, "writing the marker");
 }
 
+/* ---- the network */
+
+#define NIC_BUFFER_PAGES 32u
+
+static unsigned frames_seen;
+
+static void on_frame(void *context, const uint8_t *frame, uint32_t bytes)
+{
+	frames_seen++;
+}
+
+static void network(void)
+{
+	static struct vsc_nic nic;
+	static uint8_t frame[64] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, [12] = 0x88, 0xb5 };	/* broadcast, experimental */
+	const struct vsc_offer *offer = bus.version ? vsc_bus_find(&bus, &vsc_nic_interface, 0) : NULL;
+	struct vsc_nic_memory memory;
+	int r;
+
+	EXPECT(offer || !bootinfo_option("nic"), "there is no network adapter");
+	if (!offer)
+		SKIP("no network adapter");
+	memory = (struct vsc_nic_memory){
+		.rings = vmbus_pages(2 * RING_PAGES), .ring_pages = RING_PAGES,
+		.receive = vmbus_pages(NIC_BUFFER_PAGES), .receive_bytes = NIC_BUFFER_PAGES * VSC_PAGE,
+		.send = vmbus_pages(NIC_BUFFER_PAGES), .send_bytes = NIC_BUFFER_PAGES * VSC_PAGE,
+		.control = vmbus_pages(1), .packet = vmbus_pages(2), .packet_bytes = 2 * VSC_PAGE,
+	};
+	r = vsc_nic_open(&nic, &bus, offer, &memory, on_frame, NULL);
+	EXPECT(r == VSC_OK, "the adapter does not open: %u", (unsigned)-r);
+	memcpy(frame + 6, nic.mac, sizeof nic.mac);
+	for (unsigned i = 0; i < 16; i++)
+		EXPECT(vsc_nic_send(&nic, frame, sizeof frame) == VSC_OK, "frame %u is not taken", i);
+	for (uint64_t began = clock_100ns(); nic.sections_in_flight;) {
+		EXPECT(clock_100ns() - began < PATIENCE, "%u frames are not completed", nic.sections_in_flight);
+		vmbus_pass_time(CLOCK_MS);
+		EXPECT(vsc_nic_poll(&nic) == VSC_OK, "the host broke the adapter's channel");
+	}
+	EXPECT_EQ(nic.failures, 0, "messages of the adapter that make no sense");
+	EXPECT(vsc_nic_close(&nic) == VSC_OK, "the adapter does not close");
+	print("  version %x, link %s, %u frames seen\n", nic.version, nic.link_up ? "up" : "down", frames_seen);
+}
+
 /* ---- components */
 
 static void poll_components(void)
@@ -209,6 +254,7 @@ const struct guest_test guest_tests[] = {
 	{ "a controller and a disk open", open_disk },
 	{ "what is written to the disk is read", sectors },
 	{ "the marker is on the disk", marker },
+	{ "an adapter opens and sends", network },
 	{ "heartbeat, shutdown and time are answered", open_components },
 	{ "the guest works", work },
 	{ "all closes", closing },

@@ -11,6 +11,7 @@
 #include "lib/print.h"
 #include "lib/verdict.h"
 #include "lib/vmbus.h"
+#include "net_client.h"
 #include "scsi_client.h"
 
 #define COUNT(array)  (sizeof(array) / sizeof((array)[0]))
@@ -115,12 +116,12 @@ static void set_up(void)
 	still_answers();
 }
 
-static bool has_controller(void)
+static bool has_device(const struct vmbus_guid *interface)
 {
-	if (bus.platform && vsc_bus_find(&bus, &vsc_scsi_interface, 0))
+	if (bus.platform && vsc_bus_find(&bus, interface, 0))
 		return true;
 	if (!repeating)
-		verdict_skip("no controller");
+		verdict_skip("this child has no such device");
 	return false;
 }
 
@@ -229,19 +230,21 @@ static void lying_lengths_heartbeat(void)
 
 static void lying_lengths_scsi(void)
 {
-	if (!has_controller())
+	if (!has_device(&vsc_scsi_interface))
 		return;
 	lying_lengths(&vsc_scsi_interface);
 }
 
-static void random_packets(void)
+static void lying_lengths_nic(void)
 {
-	const struct vmbus_guid *interface;
+	if (!has_device(&vsc_nic_interface))
+		return;
+	lying_lengths(&vsc_nic_interface);
+}
 
-	if (!bus.platform)
-		SKIP("no bus");
-	interface = vsc_bus_find(&bus, &vsc_scsi_interface, 0) ? &vsc_scsi_interface : &vsc_heartbeat_interface;
-	for (unsigned i = 0; i < 60; i++) {
+static void random_packets(const struct vmbus_guid *interface)
+{
+	for (unsigned i = 0; i < 30; i++) {
 		EXPECT(open_victim(interface), "there is no channel to abuse");
 		for (unsigned j = 0; j < 20; j++) {
 			uint8_t payload[128];
@@ -249,13 +252,34 @@ static void random_packets(void)
 			static const uint16_t types[] = { VMBUS_PACKET_IN_BAND, VMBUS_PACKET_COMPLETION, VMBUS_PACKET_IN_BAND };
 
 			for (unsigned k = 0; k < sizeof payload; k++)
-				payload[k] = (uint8_t)random_below(k % 4 ? 2 : 14);
+				payload[k] = (uint8_t)random_below(k % 4 ? 2 : k ? 8 : 140);
 			(void)vsc_channel_send(&channel, types[j % 3], 1, j, &part, 1);
 		}
 		close_victim("random packets");
 		EXPECT_ALL();
 	}
 	still_answers();
+}
+
+static void random_packets_heartbeat(void)
+{
+	if (!bus.platform)
+		SKIP("no bus");
+	random_packets(&vsc_heartbeat_interface);
+}
+
+static void random_packets_scsi(void)
+{
+	if (!has_device(&vsc_scsi_interface))
+		return;
+	random_packets(&vsc_scsi_interface);
+}
+
+static void random_packets_nic(void)
+{
+	if (!has_device(&vsc_nic_interface))
+		return;
+	random_packets(&vsc_nic_interface);
 }
 
 /* ---- storage */
@@ -305,7 +329,7 @@ static void lying_requests(void)
 		{ 0xffffffff, { 4096, 0 }, { own, own }, 4096, 16, 1, 20, 0 },
 	};
 
-	if (!has_controller())
+	if (!has_device(&vsc_scsi_interface))
 		return;
 	for (unsigned i = 0; i < COUNT(lies); i++) {
 		struct storvsc_packet packet = { .operation = STORVSC_EXECUTE_SRB, .flags = 1 };
@@ -388,6 +412,7 @@ static void absurd_lists(void)
 	/* One that never becomes complete; its bodies are of another list, or of none. */
 	vmbus_set_patience(BRIEFLY);
 	EXPECT_EQ((unsigned)gpadl(relid, 62, 0xffff, 1, 0xffff000, 0, pages, 2), (unsigned)VSC_TIMEOUT, "an unfinished list");
+	vmbus_set_patience(0);
 	for (unsigned i = 0; i < 40; i++) {
 		const struct vmbus_gpadl_body_message body = { .header.type = VMBUS_GPADL_BODY, .message_number = ~0u,
 							       .gpadl = 61 + random_below(4) };
@@ -660,7 +685,10 @@ const struct guest_test guest_tests[] = {
 	{ "restless ring indices cost a channel", restless_indices },
 	{ "lengths that lie cost a channel", lying_lengths_heartbeat },
 	{ "lengths that lie cost a controller's channel", lying_lengths_scsi },
-	{ "random packets are survived", random_packets },
+	{ "lengths that lie cost an adapter's channel", lying_lengths_nic },
+	{ "random packets are survived", random_packets_heartbeat },
+	{ "random packets to a controller are survived", random_packets_scsi },
+	{ "random packets to an adapter are survived", random_packets_nic },
 	{ "requests that lie are refused, or cost a channel", lying_requests },
 	{ "absurd lists are refused", absurd_lists },
 	{ "lists without end are refused at some point", lists_without_end },

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "block/raw.h"
@@ -21,6 +22,7 @@
 #include "ic/timesync.h"
 #include "keyboard/keyboard.h"
 #include "loopback.h"
+#include "netvsp/netvsp.h"
 #include "storvsp/storvsp.h"
 
 #define DISK_BYTES    (4u << 20)
@@ -33,6 +35,8 @@ static struct {
 	struct timesync timesync;
 	struct keyboard keyboard;
 	struct storvsp *storvsp;
+	struct netvsp *netvsp;
+	int tap;
 	bool destroyed;
 	const char **options;
 	const char *test;
@@ -75,6 +79,20 @@ static void add_disk(void)
 		guest_die("no disk");
 }
 
+static void add_nic(void)
+{
+	struct netvsp_config config = { .host = &machine.loopback.world.host, .instance = { 9 }, .mac = { 0, 0x15, 0x5d, 1, 2, 3 },
+					.mtu = 1500, .queue_count = 1, .link_mbps = 1000, .link_up = true };
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair))
+		guest_die("no tap");
+	machine.tap = pair[0];
+	config.tap_fd[0] = pair[1];
+	if (netvsp_create(machine.loopback.server, &config, &machine.netvsp))
+		guest_die("no adapter");
+}
+
 static void switch_on(void)
 {
 	static const struct heartbeat_events heartbeat_events = { on_heartbeat };
@@ -97,6 +115,15 @@ static void switch_on(void)
 			guest_die("no device %u", i);
 	if (bootinfo_option("disk"))
 		add_disk();
+	if (bootinfo_option("nic"))
+		add_nic();
+}
+
+static void await_destroyed(const char *what)
+{
+	if (!loopback_until(&machine.loopback, &machine.destroyed))
+		guest_die("%s does not go", what);
+	machine.destroyed = false;
 }
 
 static void switch_off(void)
@@ -104,8 +131,12 @@ static void switch_off(void)
 	loopback_reset(&machine.loopback);
 	if (machine.storvsp) {
 		storvsp_destroy(machine.storvsp, on_destroyed, NULL);
-		if (!loopback_until(&machine.loopback, &machine.destroyed))
-			guest_die("the controller does not go");
+		await_destroyed("the controller");
+	}
+	if (machine.netvsp) {
+		netvsp_destroy(machine.netvsp, on_destroyed, NULL);
+		await_destroyed("the adapter");
+		(void)close(machine.tap);
 	}
 	loopback_fini(&machine.loopback);
 }
