@@ -16,7 +16,7 @@
 #include "vmbus/ring.h"
 
 #define PAGES_MAX    5u
-#define PACKET_COUNT 100000u
+#define PACKET_COUNT 50000u
 #define PACKET_MAX   1600u
 #define PATIENCE_S   20
 
