@@ -170,7 +170,8 @@ int vsc_channel_send_memory(struct vsc_channel *channel, uint16_t flags, uint64_
 	if (head + payload_bytes > LENGTH_MAX)
 		return VSC_TOO_LARGE;
 	header.descriptor = (struct vmbus_packet_descriptor){
-		VMBUS_PACKET_GPA_DIRECT, in_eights((uint32_t)head), in_eights((uint32_t)head + payload_bytes), flags, transaction,
+		VMBUS_PACKET_GPA_DIRECT, in_eights((uint32_t)head), in_eights((uint32_t)head + payload_bytes), flags,
+		transaction,
 	};
 	r = start(channel, &header.descriptor, (uint32_t)head + payload_bytes);
 	if (r)
@@ -259,7 +260,8 @@ int vsc_channel_transact(struct vsc_channel *channel, uint64_t transaction, cons
 			 struct vsc_packet *out, void *buffer, uint32_t buffer_bytes)
 {
 	const struct vsc_part part = { payload, bytes };
-	int r = vsc_channel_send(channel, VMBUS_PACKET_IN_BAND, VMBUS_PACKET_FLAG_COMPLETION_REQUESTED, transaction, &part, 1);
+	int r = vsc_channel_send(channel, VMBUS_PACKET_IN_BAND, VMBUS_PACKET_FLAG_COMPLETION_REQUESTED, transaction, &part,
+				 1);
 
 	while (r == VSC_OK) {
 		r = vsc_channel_await(channel, out, buffer, buffer_bytes);

@@ -46,7 +46,8 @@ static int tell(struct vsc_nic *nic, const void *message, uint32_t bytes)
 static int agree(struct vsc_nic *nic)
 {
 	static const uint32_t versions[] = { NVSP_VERSION_6_1, NVSP_VERSION_6, NVSP_VERSION_5, NVSP_VERSION_4 };
-	const struct nvsp_ndis_config config = { .type = NVSP_NDIS_CONFIG, .mtu = MTU, .capabilities = NVSP_CAPABILITY_IEEE8021Q };
+	const struct nvsp_ndis_config config = { .type = NVSP_NDIS_CONFIG, .mtu = MTU,
+						.capabilities = NVSP_CAPABILITY_IEEE8021Q };
 	const struct nvsp_ndis_version ndis = { NVSP_NDIS_VERSION, NDIS_MAJOR, NDIS_MINOR };
 	struct nvsp_init_complete complete = { .status = NVSP_STATUS_NONE };
 	int r = VSC_OK;
@@ -173,8 +174,9 @@ static void give_back(struct vsc_nic *nic)
 	const struct nvsp_status_message message = { NVSP_RNDIS_PACKET_COMPLETE, NVSP_STATUS_SUCCESS };
 	const struct vsc_part part = { &message, sizeof message };
 
-	nic->owes = vsc_channel_send(&nic->channel, VMBUS_PACKET_COMPLETION, 0, nic->owed_transaction, &part, 1) == VSC_FULL &&
-		    vsc_channel_want_room(&nic->channel, sizeof message) == VSC_FULL;
+	int r = vsc_channel_send(&nic->channel, VMBUS_PACKET_COMPLETION, 0, nic->owed_transaction, &part, 1);
+
+	nic->owes = r == VSC_FULL && vsc_channel_want_room(&nic->channel, sizeof message) == VSC_FULL;
 }
 
 static int take_transfer(struct vsc_nic *nic, const struct vsc_packet *got)
@@ -346,8 +348,8 @@ static int start(struct vsc_nic *nic)
 	return r ? r : vsc_nic_set(nic, OID_GEN_CURRENT_PACKET_FILTER, &filter, sizeof filter);
 }
 
-int vsc_nic_open(struct vsc_nic *nic, struct vsc_bus *bus, const struct vsc_offer *offer, const struct vsc_nic_memory *memory,
-		 vsc_nic_receiver receiver, void *context)
+int vsc_nic_open(struct vsc_nic *nic, struct vsc_bus *bus, const struct vsc_offer *offer,
+		 const struct vsc_nic_memory *memory, vsc_nic_receiver receiver, void *context)
 {
 	int r;
 
@@ -410,7 +412,8 @@ int vsc_nic_send(struct vsc_nic *nic, const void *frame, uint32_t bytes)
 	memcpy(section, &packet, sizeof packet);
 	memcpy(section + sizeof packet, frame, bytes);
 	memcpy(padded, &head, sizeof head);
-	r = vsc_channel_send(&nic->channel, VMBUS_PACKET_IN_BAND, VMBUS_PACKET_FLAG_COMPLETION_REQUESTED, head.section, &part, 1);
+	r = vsc_channel_send(&nic->channel, VMBUS_PACKET_IN_BAND, VMBUS_PACKET_FLAG_COMPLETION_REQUESTED, head.section,
+			     &part, 1);
 	if (r)
 		return r;
 	nic->sections_used[head.section / 32] |= 1u << head.section % 32;

@@ -49,8 +49,8 @@ struct vsc_nic {
 
 /* Opens the channel, agrees on versions, hands over the buffers, initializes RNDIS, asks the address, and lets frames in.
  * As vsc_channel_open; VSC_REFUSED; VSC_BROKEN. */
-int vsc_nic_open(struct vsc_nic *nic, struct vsc_bus *bus, const struct vsc_offer *offer, const struct vsc_nic_memory *memory,
-		 vsc_nic_receiver receiver, void *context);
+int vsc_nic_open(struct vsc_nic *nic, struct vsc_bus *bus, const struct vsc_offer *offer,
+		 const struct vsc_nic_memory *memory, vsc_nic_receiver receiver, void *context);
 int vsc_nic_close(struct vsc_nic *nic);
 
 /* Copies the frame. VSC_OK; VSC_FULL poll first; VSC_TOO_LARGE for a section; as vsc_channel_send. */

@@ -606,7 +606,8 @@ static void storm_of_contacts(void)
 	for (unsigned i = 0; i < STORM; i++) {
 		const struct vmbus_contact_message contact = {
 			.header.type = VMBUS_INITIATE_CONTACT, .version = versions[i % COUNT(versions)],
-			.target_vp = i % 7 ? 0 : random_below(0xffffffffu), .sint = (uint8_t)(i % 11 ? VMBUS_SINT : random_below(256)),
+			.target_vp = i % 7 ? 0 : random_below(0xffffffffu),
+			.sint = (uint8_t)(i % 11 ? VMBUS_SINT : random_below(256)),
 			.vtl = i % 13 == 12, .feature_flags = random_below(0xffffffffu),
 		};
 		const struct vmbus_message_header unload = { .type = VMBUS_UNLOAD };
