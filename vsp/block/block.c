@@ -36,6 +36,8 @@ static int check_range(const struct block_disk *disk, const struct block_request
 
 static int check_memory(const struct block_request *request)
 {
+	if (request->iov_count == 1)
+		return request->iov->iov_len == request->bytes ? 0 : -EINVAL;
 	if (request->iov_count > BLOCK_IOV_MAX)
 		return -EINVAL;
 	return iov_bytes(request->iov, request->iov_count) == request->bytes ? 0 : -EINVAL;

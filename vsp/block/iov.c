@@ -57,6 +57,18 @@ size_t iov_scatter(const struct iovec *iov, unsigned count, uint64_t offset, con
 	return copied;
 }
 
+void iov_zero(const struct iovec *iov, unsigned count, uint64_t offset, uint64_t bytes)
+{
+	for (unsigned i = 0; i < count && bytes; i++) {
+		uint8_t *part;
+		size_t n = next_part(&iov[i], &offset, bytes < SIZE_MAX ? (size_t)bytes : SIZE_MAX, &part);
+
+		if (n)
+			memset(part, 0, n);
+		bytes -= n;
+	}
+}
+
 void iov_advance(struct iovec **iov, unsigned *count, uint64_t bytes)
 {
 	while (*count && bytes >= (*iov)->iov_len) {

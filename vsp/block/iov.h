@@ -13,6 +13,9 @@ uint64_t iov_bytes(const struct iovec *iov, unsigned count);
 size_t iov_gather(const struct iovec *iov, unsigned count, uint64_t offset, void *to, size_t bytes);
 size_t iov_scatter(const struct iovec *iov, unsigned count, uint64_t offset, const void *from, size_t bytes);
 
+/* Zeroes from `offset` on, `bytes` or up to the list's end. */
+void iov_zero(const struct iovec *iov, unsigned count, uint64_t offset, uint64_t bytes);
+
 /* Takes the first `bytes` away, changing the first piece that stays. */
 void iov_advance(struct iovec **iov, unsigned *count, uint64_t bytes);
 

@@ -4,6 +4,7 @@
 #define VSP_BLOCK_RAW_H
 
 #include "block/block.h"
+#include "block/file.h"
 
 struct block_raw_options {
 	bool read_only;			/* also when the descriptor cannot write */
@@ -21,5 +22,9 @@ struct block_raw_options {
  */
 int block_raw_create(const struct vsp_host *host, int fd, const struct block_raw_options *options,
 		     struct block_disk **ret_disk);
+
+/* The same over a file that is open already; on success it is the disk's. `direct` does not matter here. -EINVAL,
+ * other -errno of the file. */
+int block_raw_open(struct block_file *file, const struct block_raw_options *options, struct block_disk **ret_disk);
 
 #endif
