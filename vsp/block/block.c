@@ -11,6 +11,11 @@ static void closed(void *context)
 	const vsp_callback callback = disk->closed;
 	void *const callback_context = disk->closed_context;
 
+	if (disk->ops->settle && !disk->settling) {
+		disk->settling = true;
+		disk->ops->settle(disk);
+		return;
+	}
 	disk->ops->destroy(disk);
 	if (callback)
 		callback(callback_context);
@@ -125,4 +130,9 @@ void block_close(struct block_disk *disk, vsp_callback callback, void *context)
 	disk->closed_context = context;
 	if (disk->in_flight == 0)
 		disk->host.ops->timer_arm(disk->host.context, &disk->close_timer, 0);
+}
+
+void block_settled(struct block_disk *disk)
+{
+	disk->host.ops->timer_arm(disk->host.context, &disk->close_timer, 0);
 }

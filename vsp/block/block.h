@@ -69,6 +69,8 @@ struct block_disk_ops {
 	void (*submit)(struct block_disk *disk, struct block_request *request);
 	void (*kick)(struct block_disk *disk);
 	int (*current_bytes)(struct block_disk *disk, uint64_t *ret_bytes);
+	/* May be NULL. Closing, and nothing is in flight: writes what the disk owes to its storage, then block_settled. */
+	void (*settle)(struct block_disk *disk);
 	void (*destroy)(struct block_disk *disk);	/* nothing is in flight; frees the disk */
 };
 
@@ -80,6 +82,7 @@ struct block_disk {
 	struct block_listener listener;
 	unsigned in_flight;
 	bool closing;
+	bool settling;
 	struct vsp_timer close_timer;
 	vsp_callback closed;
 	void *closed_context;
@@ -103,5 +106,6 @@ void block_close(struct block_disk *disk, vsp_callback closed, void *context);
 void block_disk_init(struct block_disk *disk, const struct block_disk_ops *ops, const struct vsp_host *host);
 void block_finish(struct block_request *request, int error);
 void block_batch_end(struct block_disk *disk);
+void block_settled(struct block_disk *disk);
 
 #endif
