@@ -652,7 +652,7 @@ static int set_direct(struct uring_file *u, const struct block_uring_options *op
 /* Behind a file's end a hole changes nothing; a device would refuse the range, and is believed until it says no. */
 static bool probe_punch(const struct uring_file *u)
 {
-	uint64_t end;
+	uint64_t end = 0;
 
 	if (u->file.read_only)
 		return false;

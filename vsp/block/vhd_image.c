@@ -246,6 +246,10 @@ static int fill_footer(uint8_t *footer, const struct vhd_create_options *options
 	memcpy(footer + VHD_FOOTER_ID, options->id, 16);
 	if (memcmp(options->id, none, 16) == 0 && getrandom(footer + VHD_FOOTER_ID, 16, 0) != 16)
 		return block_failure_set(why, -EIO, "VHD: no random numbers for the image's id");
+	if (memcmp(options->id, none, 16) == 0) {	/* version 4 */
+		footer[VHD_FOOTER_ID + 6] = (footer[VHD_FOOTER_ID + 6] & 0x0f) | 0x40;
+		footer[VHD_FOOTER_ID + 8] = (footer[VHD_FOOTER_ID + 8] & 0x3f) | 0x80;
+	}
 	seal(footer, VHD_FOOTER_BYTES, VHD_FOOTER_CHECKSUM);
 	return 0;
 }

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vhdtool as the management service runs it: what it prints, what it refuses, and that qemu-img agrees about contents."""
+
+import json
+import os
+import random
+import shutil
+import struct
+import subprocess
+
+import pytest
+
+VHDTOOL = os.environ["UC_VHDTOOL"]
+MIB = 1 << 20
+BYTES = 20 * MIB + 512		# whole sectors, not whole blocks
+
+
+def vhdtool(*arguments, status=0, **options):
+    result = subprocess.run([VHDTOOL, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=120, **options)
+    assert result.returncode == status, result.stderr
+    return result.stderr if status else result.stdout and json.loads(result.stdout)
+
+
+def qemu_img(*arguments):
+    if not shutil.which("qemu-img"):
+        pytest.skip("no qemu-img")
+    subprocess.run(["qemu-img", *map(str, arguments)], check=True, capture_output=True, timeout=120)
+
+
+@pytest.fixture(name="source")
+def make_source(tmp_path):
+    """A raw disk with holes, with data at its begin, inside, and in its last sector."""
+    path = tmp_path / "source.raw"
+    with open(path, "wb") as file:
+        file.truncate(BYTES)
+        for offset, count in ((0, 100_000), (5 * MIB - 700, 3 * MIB), (BYTES - 512, 512)):
+            file.seek(offset)
+            file.write(random.Random(offset).randbytes(count))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["fixed", "dynamic"])
+def test_qemu_reads_what_was_written(tmp_path, source, kind):
+    image = tmp_path / "image.vhd"
+    vhdtool("convert", "--source-format", "raw", "--format", "vhd", "--type", kind, source, image)
+    qemu_img("compare", "-f", "raw", "-F", "vpc", source, image)
+    info = vhdtool("inspect", image)
+    assert (info["format"], info["type"], info["virtual_bytes"]) == ("vhd", kind, BYTES)
+    assert info["file_bytes"] == image.stat().st_size
+    assert info["parent"] is None
+    assert vhdtool("check", image)["lost_bytes"] == 0
+
+
+@pytest.mark.parametrize("kind", ["fixed", "dynamic"])
+def test_what_qemu_wrote_is_read(tmp_path, source, kind):
+    image, back = tmp_path / "image.vhd", tmp_path / "back.raw"
+    qemu_img("convert", "-f", "raw", "-O", "vpc", "-o", f"force_size=on,subformat={kind}", source, image)
+    assert vhdtool("inspect", image)["virtual_bytes"] == BYTES
+    vhdtool("convert", "--format", "raw", image, back)
+    assert back.read_bytes() == source.read_bytes()
+
+
+def test_a_differencing_image_stands_on_its_parent_alone(tmp_path, source):
+    base, other, child = tmp_path / "base.vhd", tmp_path / "other.vhd", tmp_path / "child.vhd"
+    vhdtool("convert", "--format", "vhd", source, base)
+    vhdtool("create", "--format", "vhd", "--size", BYTES, other)
+    vhdtool("create", "--format", "vhd", "--type", "differencing", "--parent", base, child)
+    info = vhdtool("inspect", child)
+    assert info["parent"] == {"paths": [str(base), "base.vhd"], "id": vhdtool("inspect", base)["id"]}
+    assert "without its parent" in vhdtool("convert", "--format", "raw", child, tmp_path / "a", status=1)
+    assert "the parent that is wanted" in vhdtool("convert", "--parent", other, "--format", "raw", child, tmp_path / "b", status=1)
+    vhdtool("convert", "--parent", base, "--format", "raw", child, tmp_path / "c")
+    assert (tmp_path / "c").read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["fixed", "dynamic"])
+def test_a_larger_image_has_zeroes_behind(tmp_path, source, kind):
+    image, back = tmp_path / "image.vhd", tmp_path / "back.raw"
+    vhdtool("convert", "--format", "vhd", "--type", kind, source, image)
+    vhdtool("resize", "--size", BYTES + 30 * MIB, image)
+    vhdtool("convert", "--format", "raw", image, back)
+    assert back.read_bytes() == source.read_bytes() + bytes(30 * MIB)
+    qemu_img("compare", "-f", "raw", "-F", "vpc", back, image)
+
+
+def test_a_descriptor_does_as_well(tmp_path):
+    image = tmp_path / "image.vhd"
+    vhdtool("create", "--format", "vhd", "--size", BYTES, "--block-size", 65536, image)
+    with open(image, "rb") as file:
+        assert vhdtool("inspect", "--fd", file.fileno(), pass_fds=[file.fileno()])["block_bytes"] == 65536
+
+
+def test_a_named_format_counts_and_not_what_a_guest_wrote(tmp_path):
+    image = tmp_path / "disk.raw"
+    vhdtool("create", "--format", "vhd", "--type", "fixed", "--size", MIB, image)
+    assert vhdtool("inspect", "--format", "raw", image)["virtual_bytes"] == MIB + 512
+    assert vhdtool("inspect", image)["virtual_bytes"] == MIB
+
+
+def test_a_broken_image_is_one_line(tmp_path, source):
+    image = tmp_path / "image.vhd"
+    vhdtool("convert", "--format", "vhd", source, image)
+    with open(image, "r+b") as file:
+        file.seek(1536)
+        file.write(struct.pack(">I", 1))	# the first block lies on the header
+    for command in ("check", "convert"):
+        more = ["--format", "raw"] if command == "convert" else []
+        error = vhdtool(command, *more, image, *([tmp_path / "x"] if more else []), status=1)
+        assert error == "vhdtool: VHD: the block at sector 1 lies on another or on the tables\n"
+
+
+@pytest.mark.parametrize("arguments", [
+    (), ("frobnicate",), ("inspect",), ("inspect", "a", "b"), ("inspect", "--size", "1", "a"), ("create", "a"),
+    ("create", "--format", "vhd", "a"), ("create", "--format", "zip", "--size", "512", "a"),
+    ("create", "--format", "vhd", "--size", "-1", "a"), ("create", "--format", "vhd", "--size", "1x", "a"),
+    ("create", "--format", "vhd", "--type", "differencing", "a"), ("create", "--format", "vhd", "--type", "thin", "a"),
+    ("convert", "a"), ("convert", "a", "b"), ("inspect", "--fd", "99999999999", "a"),
+])
+def test_bad_usage_is_status_2(tmp_path, arguments):
+    (tmp_path / "a").touch()
+    vhdtool(*arguments, status=2, cwd=tmp_path)
+
+
+def test_nothing_is_overwritten(tmp_path, source):
+    assert "exists" in vhdtool("create", "--format", "vhd", "--size", BYTES, source, status=1)
+    assert "exists" in vhdtool("convert", "--format", "vhd", source, source, status=1)
