@@ -141,7 +141,8 @@ static struct vhd_part *part_new(struct vhd_disk *v, struct block_request *reque
 				 struct iovec **ret_iov, unsigned *ret_count)
 {
 	const bool whole = start == request->offset && bytes == request->bytes;
-	const size_t pieces = carries_data(request) && !whole ? request->iov_count : 0;
+	const bool slices = carries_data(request) && !whole;	/* others may come with a list that means nothing */
+	const size_t pieces = slices ? request->iov_count : 0;
 	struct vhd_part *part = calloc(1, sizeof *part + pieces * sizeof *part->iov);
 
 	vhd_state_of(request)->pending++;
@@ -153,8 +154,8 @@ static struct vhd_part *part_new(struct vhd_disk *v, struct block_request *reque
 	part->request = request;
 	part->start = start;
 	part->bytes = bytes;
-	*ret_iov = whole ? request->iov : part->iov;
-	*ret_count = whole ? request->iov_count : slice(request, start, bytes, part->iov);
+	*ret_iov = slices ? part->iov : request->iov;
+	*ret_count = slices ? slice(request, start, bytes, part->iov) : request->iov_count;
 	return part;
 }
 

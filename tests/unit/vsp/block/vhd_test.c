@@ -152,7 +152,6 @@ static void io_done(struct block_request *request, int error)
 static void start(struct world *w, struct io *io, enum block_op op, unsigned flags, uint64_t offset, void *data,
 		  uint64_t bytes)
 {
-	const bool memory = op == BLOCK_READ || op == BLOCK_WRITE;
 	const size_t first = bytes > 512 ? (size_t)bytes / 3 : (size_t)bytes;
 
 	io->finished = false;
@@ -161,7 +160,7 @@ static void start(struct world *w, struct io *io, enum block_op op, unsigned fla
 	io->request.offset = offset;
 	io->request.bytes = bytes;
 	io->request.iov = io->iov;
-	io->request.iov_count = memory ? 3 : 0;
+	io->request.iov_count = 3;	/* says nothing where no memory belongs */
 	io->iov[0] = (struct iovec){ data, first };
 	io->iov[1] = (struct iovec){ NULL, 0 };
 	io->iov[2] = (struct iovec){ (uint8_t *)data + first, (size_t)bytes - first };
