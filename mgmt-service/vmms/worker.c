@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "daemon/log.h"
+#include "vmms/device_event.h"
 #include "vmms/vm.h"
 #include "vmms/worker_proc.h"
 #include "vmms/worker_wire.h"
@@ -31,11 +32,41 @@ static void release_links(struct worker *worker)
 	loop_close(&worker->process);
 }
 
+/* Ends the call in the slot, which is free from then on: `done` may call again. */
+static void finish_call(struct worker *worker, int slot, const struct worker_answer *answer)
+{
+	worker_done *done = worker->pending[slot].done;
+
+	worker->pending[slot].id = 0;
+	if (done)
+		done(worker->pending[slot].context, answer);
+	else if (answer->code)
+		log_warning("worker.refused", "vm=%s text=\"%s (%s)\"", worker->vm->record.id, answer->message,
+			    answer->code);
+}
+
+/* Those that were asked at this time or before. */
+static void finish_calls(struct worker *worker, int64_t asked_ms, const char *code, const char *message)
+{
+	const struct worker_answer answer = {.code = code, .message = message};
+
+	for (int i = 0; i < WORKER_PENDING_MAX; i++)
+		if (worker->pending[i].id && worker->pending[i].is_call &&
+		    worker->pending[i].asked_ms <= asked_ms)
+			finish_call(worker, i, &answer);
+}
+
+static void finish_all_calls(struct worker *worker)
+{
+	finish_calls(worker, INT64_MAX, "gone", "The worker process has ended");
+}
+
 void worker_release(struct worker *worker)
 {
 	if (!worker)
 		return;
 	release_links(worker);
+	finish_all_calls(worker);
 	free(worker);
 }
 
@@ -73,6 +104,7 @@ static void gone(struct worker *worker)
 			break;
 	}
 	release_links(worker);
+	finish_all_calls(worker);
 	worker_proc_remove_sockets(worker->model, vm->record.id);
 	worker_proc_last_line(worker->model, vm->record.id, worker->end.last_line,
 			      sizeof(worker->end.last_line));
@@ -217,6 +249,14 @@ static int take_answer(struct worker *worker, const struct worker_packet *packet
 
 		if (!packet->id || worker->pending[i].id != packet->id)
 			continue;
+		if (worker->pending[i].is_call) {
+			bool failed = packet->kind == WORKER_PACKET_ERROR;
+			const struct worker_answer answer = {failed ? packet->code : NULL, packet->message,
+							     failed ? NULL : packet->body};
+
+			finish_call(worker, i, &answer);
+			return 0;
+		}
 		worker->pending[i].id = 0;
 		if (request == WORKER_REQUEST_STATUS) {
 			if (packet->kind == WORKER_PACKET_RESULT && packet->has_status)
@@ -227,21 +267,21 @@ static int take_answer(struct worker *worker, const struct worker_packet *packet
 				 packet->kind == WORKER_PACKET_ERROR ? packet->code : NULL, packet->message);
 		return 0;
 	}
-	return -1;
+	/* A call that was given up may be answered yet; what was never asked breaks the protocol. */
+	return packet->id && packet->id < worker->next_id ? 0 : -1;
 }
 
-static int take_packet(struct worker *worker, const char *text, size_t size)
+static int act_on_packet(struct worker *worker, const struct worker_packet *packet)
 {
-	struct worker_packet packet;
-
-	if (worker_wire_read(text, size, &packet))
-		return -1;
-	switch (packet.kind) {
+	switch (packet->kind) {
 	case WORKER_PACKET_RESULT:
 	case WORKER_PACKET_ERROR:
-		return take_answer(worker, &packet);
+		return take_answer(worker, packet);
 	case WORKER_PACKET_STATE:
-		take_state(worker, &packet);
+		take_state(worker, packet);
+		return 0;
+	case WORKER_PACKET_DEVICE:
+		device_event(worker->vm, &packet->device);
 		return 0;
 	case WORKER_PACKET_OTHER:
 		return 0;
@@ -249,10 +289,22 @@ static int take_packet(struct worker *worker, const char *text, size_t size)
 	return -1;
 }
 
+static int take_packet(struct worker *worker, const char *text, size_t size)
+{
+	struct worker_packet packet;
+	int result = worker_wire_read(text, size, &packet);
+
+	if (!result)
+		result = act_on_packet(worker, &packet);
+	worker_wire_release(&packet);
+	return result;
+}
+
 static void control_lost(struct worker *worker, const char *why)
 {
 	log_warning("worker.control", "vm=%s reason=\"%s\"", worker->vm->record.id, why);
 	loop_close(&worker->control);
+	finish_all_calls(worker);
 	if (worker->process.fd >= 0)
 		worker_kill_after(worker, EXIT_GRACE_MS);
 }
@@ -358,15 +410,66 @@ struct worker *worker_adopt(struct model *model, struct vm *vm)
 	return worker;
 }
 
+/* A free slot below the limit, or -1. */
+static int free_slot(const struct worker *worker, int limit)
+{
+	for (int slot = 0; slot < limit; slot++)
+		if (!worker->pending[slot].id)
+			return slot;
+	return -1;
+}
+
+/* One packet with descriptors. */
+static int send_packet(struct worker *worker, char *text, const int *fds, unsigned fd_count)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(WORKER_MSG_FDS_MAX * sizeof(int))];
+	} control;
+	struct iovec part = {text, strlen(text)};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	struct cmsghdr *header = &control.align;
+
+	if (part.iov_len > WORKER_MSG_MAX || fd_count > WORKER_MSG_FDS_MAX)
+		return -1;
+	if (fd_count) {
+		memset(&control, 0, sizeof(control));
+		header->cmsg_level = SOL_SOCKET;
+		header->cmsg_type = SCM_RIGHTS;
+		header->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
+		memcpy(CMSG_DATA(header), fds, fd_count * sizeof(int));
+		message.msg_control = &control;
+		message.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
+	}
+	return sendmsg(worker->control.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -1 : 0;
+}
+
+int worker_call(struct worker *worker, const char *method, struct json_object *params, const int *fds,
+		unsigned fd_count, worker_done *done, void *context)
+{
+	char *text = worker_wire_call(worker->next_id, method, params);
+	int slot = free_slot(worker, WORKER_CALLS_MAX), result = -1;
+
+	if (text && slot >= 0 && worker->control.fd >= 0)
+		result = send_packet(worker, text, fds, fd_count);
+	free(text);
+	if (result)
+		return -1;
+	worker->pending[slot].id = worker->next_id++;
+	worker->pending[slot].is_call = true;
+	worker->pending[slot].asked_ms = model_monotonic_ms();
+	worker->pending[slot].done = done;
+	worker->pending[slot].context = context;
+	return 0;
+}
+
 int worker_send(struct worker *worker, enum worker_request request)
 {
 	char *text;
 	ssize_t sent;
-	int slot = 0;
+	int slot = free_slot(worker, WORKER_PENDING_MAX);
 
-	while (slot < WORKER_PENDING_MAX && worker->pending[slot].id)
-		slot++;
-	if (slot == WORKER_PENDING_MAX || worker->control.fd < 0)
+	if (slot < 0 || worker->control.fd < 0)
 		return -1;
 	text = worker_wire_request(worker->next_id, request);
 	if (!text)
@@ -376,6 +479,7 @@ int worker_send(struct worker *worker, enum worker_request request)
 	if (sent < 0)
 		return -1;
 	worker->pending[slot].id = worker->next_id++;
+	worker->pending[slot].is_call = false;
 	worker->pending[slot].request = request;
 	if (request == WORKER_REQUEST_STATUS)
 		worker->status_asked_ms = model_monotonic_ms();
@@ -385,7 +489,8 @@ int worker_send(struct worker *worker, enum worker_request request)
 bool worker_is_pending(const struct worker *worker, enum worker_request request)
 {
 	for (int i = 0; i < WORKER_PENDING_MAX; i++)
-		if (worker->pending[i].id && worker->pending[i].request == request)
+		if (worker->pending[i].id && !worker->pending[i].is_call &&
+		    worker->pending[i].request == request)
 			return true;
 	return false;
 }
@@ -396,6 +501,8 @@ void worker_tick(struct worker *worker, int64_t monotonic_ms)
 		kill_now(worker, "it did not end in time");
 		return;
 	}
+	finish_calls(worker, monotonic_ms - WORKER_SILENT_MS, "timed_out",
+		     "The worker process did not answer in time");
 	if (worker->control.fd < 0)
 		return;
 	if (worker->status_asked_ms && monotonic_ms - worker->status_asked_ms >= WORKER_SILENT_MS &&

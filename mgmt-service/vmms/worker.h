@@ -32,8 +32,29 @@ enum worker_request {
 };
 
 #define WORKER_REASON_SIZE 64
-#define WORKER_PENDING_MAX 8
+#define WORKER_PENDING_MAX 64
+#define WORKER_CALLS_MAX   (WORKER_PENDING_MAX - 8) /* the rest is for requests about the machine itself */
 #define WORKER_SILENT_MS   20000
+
+struct json_object;
+
+/* How a call ended. Codes are the contract's, or of our own: "gone" the worker ended, "timed_out" it said
+ * nothing. */
+struct worker_answer {
+	const char *code; /* NULL: done */
+	const char *message;
+	struct json_object *result; /* with NULL code; the receiver's only until it returns */
+};
+
+typedef void worker_done(void *context, const struct worker_answer *answer);
+
+/* "device" of the contract. */
+struct worker_device_event {
+	char instance[40];
+	char type[16];
+	char what[32];
+	struct json_object *body; /* the whole event; the receiver's only until it returns */
+};
 
 /* How it ended, as far as can be known. */
 struct worker_end {
@@ -57,6 +78,10 @@ struct worker {
 	struct {
 		uint64_t id; /* 0: free */
 		enum worker_request request;
+		bool is_call;
+		int64_t asked_ms; /* of a call */
+		worker_done *done;
+		void *context;
 	} pending[WORKER_PENDING_MAX];
 	enum worker_state state;
 	struct worker_end end;
@@ -77,6 +102,13 @@ struct worker *worker_launch(struct model *model, struct vm *vm, char *reason, u
 struct worker *worker_adopt(struct model *model, struct vm *vm);
 /* -1: it takes no requests. */
 int worker_send(struct worker *worker, enum worker_request request);
+/*
+ * Calls a method with parameters, which are put in any case, and descriptors, which stay the caller's. 0: sent;
+ * `done` comes exactly once, later, when the answer does or cannot any more. -1: not sent, and `done` never
+ * comes. `done` NULL: a refusal goes to the log.
+ */
+int worker_call(struct worker *worker, const char *method, struct json_object *params, const int *fds,
+		unsigned fd_count, worker_done *done, void *context);
 bool worker_is_pending(const struct worker *worker, enum worker_request request);
 /* SIGKILL once this time has come, unless it ends by itself. */
 void worker_kill_after(struct worker *worker, int64_t ms);

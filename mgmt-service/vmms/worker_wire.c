@@ -132,6 +132,16 @@ char *worker_wire_request(uint64_t id, enum worker_request request)
 	return take_text(o);
 }
 
+char *worker_wire_call(uint64_t id, const char *method, struct json_object *params)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "id", json_object_new_uint64(id));
+	put_text(o, "method", method);
+	json_object_object_add(o, "params", params);
+	return take_text(o);
+}
+
 /* A string member, cut to the room; control characters have no place in logs and problem texts. */
 static bool get_text(struct json_object *object, const char *key, char *out, size_t size)
 {
@@ -183,12 +193,26 @@ static void read_status(struct json_object *result, struct worker_packet *packet
 	get_text(result, "reason", packet->reason, sizeof(packet->reason));
 }
 
+static int read_device_event(struct json_object *o, struct worker_packet *packet)
+{
+	packet->kind = WORKER_PACKET_DEVICE;
+	packet->body = json_object_get(o);
+	packet->device.body = o;
+	return get_text(o, "instance", packet->device.instance, sizeof(packet->device.instance)) &&
+			       get_text(o, "type", packet->device.type, sizeof(packet->device.type)) &&
+			       get_text(o, "what", packet->device.what, sizeof(packet->device.what))
+		       ? 0
+		       : -1;
+}
+
 static int read_event(struct json_object *o, struct worker_packet *packet)
 {
 	char name[32];
 
 	if (!get_text(o, "event", name, sizeof(name)))
 		return -1;
+	if (strcmp(name, "device") == 0)
+		return read_device_event(o, packet);
 	if (strcmp(name, "state") != 0) {
 		packet->kind = WORKER_PACKET_OTHER;
 		return 0;
@@ -219,6 +243,7 @@ static int read_object(struct json_object *o, struct worker_packet *packet)
 	packet->kind = WORKER_PACKET_RESULT;
 	if (!json_object_object_get_ex(o, "result", &member))
 		return -1;
+	packet->body = json_object_get(member);
 	if (json_object_is_type(member, json_type_object))
 		read_status(member, packet);
 	return 0;
@@ -240,4 +265,10 @@ int worker_wire_read(const char *text, size_t size, struct worker_packet *packet
 	json_object_put(o);
 	json_tokener_free(tokener);
 	return result;
+}
+
+void worker_wire_release(struct worker_packet *packet)
+{
+	json_object_put(packet->body);
+	packet->body = NULL;
 }

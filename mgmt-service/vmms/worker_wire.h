@@ -12,6 +12,7 @@ enum worker_packet_kind {
 	WORKER_PACKET_RESULT,
 	WORKER_PACKET_ERROR,
 	WORKER_PACKET_STATE,
+	WORKER_PACKET_DEVICE,
 	WORKER_PACKET_OTHER
 };
 
@@ -25,6 +26,8 @@ struct worker_packet {
 	bool has_status;
 	int64_t pid;
 	uint64_t uptime_ms, cpu_time_100ns, memory_mib;
+	struct worker_device_event device; /* its body is `body` */
+	struct json_object *body;          /* the result, or the whole event; NULL: none */
 };
 
 /* The configuration document; `fds` are the worker's descriptors of the drives' images, -1 for none, parallel
@@ -32,8 +35,11 @@ struct worker_packet {
 char *worker_wire_config(const struct store_vm *vm, const struct store_storage *storage, const int *fds);
 /* One request; allocated, NULL without memory. */
 char *worker_wire_request(uint64_t id, enum worker_request request);
-/* 0, or -1: it is no packet of the protocol. */
+/* A request with parameters, which are put. */
+char *worker_wire_call(uint64_t id, const char *method, struct json_object *params);
+/* 0, or -1: it is no packet of the protocol. To be released in any case. */
 int worker_wire_read(const char *text, size_t size, struct worker_packet *packet);
+void worker_wire_release(struct worker_packet *packet);
 const char *worker_request_name(enum worker_request request);
 
 #endif

@@ -23,6 +23,10 @@ static void packets_are_read_or_refused(void **state)
 		 WORKER_PACKET_STATE},
 		{"{\"event\":\"state\",\"state\":\"created\",\"reason\":null}", 0, WORKER_PACKET_STATE},
 		{"{\"event\":\"new thing\",\"x\":1}", 0, WORKER_PACKET_OTHER},
+		{"{\"event\":\"device\",\"instance\":\"G\",\"type\":\"kvp\",\"what\":\"ready\"}", 0,
+		 WORKER_PACKET_DEVICE},
+		{"{\"event\":\"device\",\"instance\":\"G\",\"type\":\"kvp\"}", -1, 0},
+		{"{\"event\":\"device\",\"instance\":1,\"type\":\"kvp\",\"what\":\"ready\"}", -1, 0},
 		{"{\"id\":1,\"result\":{}}", 0, WORKER_PACKET_RESULT},
 		{"{\"id\":1,\"result\":null}", 0, WORKER_PACKET_RESULT},
 		{"{\"id\":1,\"error\":{\"code\":\"invalid_state\",\"message\":\"m\"}}", 0,
@@ -52,6 +56,7 @@ static void packets_are_read_or_refused(void **state)
 		memcpy(exact, rows[i].text, size);
 		result = worker_wire_read(exact, size, &packet);
 		free(exact);
+		worker_wire_release(&packet);
 		if (result != rows[i].result || (!result && packet.kind != rows[i].kind))
 			fail_msg("%s: %d", rows[i].text, result);
 	}
@@ -73,6 +78,7 @@ static void a_status_is_taken_with_care(void **state)
 	assert_true(packet.cpu_time_100ns == UINT64_C(9007199254740993));
 	assert_int_equal(packet.memory_mib, 0);
 	assert_string_equal(packet.reason, "a b");
+	worker_wire_release(&packet);
 }
 
 static void requests_have_the_contract_s_form(void **state)

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmms/device_event.h"
+
+#include <string.h>
+
+#include "daemon/log.h"
+#include "vmms/vm.h"
+
+/* By the DEVICE types of the contract. A row without a type ends the table. */
+static const struct {
+	const char *type;
+	void (*event)(struct vm *vm, const struct worker_device_event *event);
+} kinds[] = {
+	{NULL, NULL},
+};
+
+void device_event(struct vm *vm, const struct worker_device_event *event)
+{
+	for (size_t i = 0; kinds[i].type; i++)
+		if (strcmp(kinds[i].type, event->type) == 0) {
+			kinds[i].event(vm, event);
+			return;
+		}
+	log_debug("worker.device", "vm=%s type=\"%s\" what=\"%s\"", vm->record.id, event->type, event->what);
+}
