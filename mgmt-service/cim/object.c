@@ -231,6 +231,20 @@ void cim_set_strings(struct cim_instance *instance, int property, const char *co
 		items[i].string = arena_strdup(instance->arena, texts[i]);
 }
 
+void cim_set_sint(struct cim_instance *instance, int property, int64_t value)
+{
+	value_set(instance->arena, slot(instance, property), 1)->sint = value;
+}
+
+void cim_set_instances(struct cim_instance *instance, int property, struct cim_instance *const *items,
+		       size_t count)
+{
+	union cim_scalar *values = value_set(instance->arena, slot(instance, property), count);
+
+	for (size_t i = 0; i < count; i++)
+		values[i].instance = items[i];
+}
+
 void cim_set_uints(struct cim_instance *instance, int property, const uint16_t *values, size_t count)
 {
 	union cim_scalar *items = value_set(instance->arena, slot(instance, property), count);

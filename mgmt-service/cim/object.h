@@ -85,11 +85,14 @@ struct cim_instance *cim_instance_blank(struct arena *arena, const struct cim_cl
  * aborts. */
 void cim_set_string(struct cim_instance *instance, int property, const char *text);
 void cim_set_uint(struct cim_instance *instance, int property, uint64_t value);
+void cim_set_sint(struct cim_instance *instance, int property, int64_t value);
 void cim_set_boolean(struct cim_instance *instance, int property, bool value);
 void cim_set_time(struct cim_instance *instance, int property, int64_t unix_ms);
 void cim_set_interval(struct cim_instance *instance, int property, int64_t ms);
 void cim_set_reference(struct cim_instance *instance, int property, struct cim_reference *reference);
 void cim_set_strings(struct cim_instance *instance, int property, const char *const *texts, size_t count);
+void cim_set_instances(struct cim_instance *instance, int property, struct cim_instance *const *items,
+		       size_t count);
 void cim_set_uints(struct cim_instance *instance, int property, const uint16_t *values, size_t count);
 
 /* NULL when null. */

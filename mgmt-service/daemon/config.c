@@ -116,6 +116,24 @@ static int set_disk_directories(struct config *c, const char *v, char *reason, u
 	return set_directories(&c->disks, v, reason, size);
 }
 
+static int set_guest_file_directories(struct config *c, const char *v, char *reason, unsigned size)
+{
+	return set_directories(&c->guest_files, v, reason, size);
+}
+
+static int set_shutdown_timeout(struct config *config, const char *value, char *reason, unsigned reason_size)
+{
+	char *end;
+	unsigned long seconds = strtoul(value, &end, 10);
+
+	if (!isdigit((unsigned char)value[0]) || *end || seconds < 1 || seconds > 3600) {
+		snprintf(reason, reason_size, "seconds from 1 to 3600 are expected");
+		return -1;
+	}
+	config->shutdown_timeout = (unsigned)seconds;
+	return 0;
+}
+
 static int set_log_level(struct config *config, const char *value, char *reason, unsigned reason_size)
 {
 	static const char *const levels[] = {"error", "warning", "notice", "debug"};
@@ -143,6 +161,8 @@ static const struct key {
 	{"mshv-device", set_mshv_device},
 	{"kernel-directories", set_kernel_directories},
 	{"disk-directories", set_disk_directories},
+	{"guest-file-directories", set_guest_file_directories},
+	{"shutdown-timeout", set_shutdown_timeout},
 	{"log-level", set_log_level},
 };
 
@@ -220,10 +240,13 @@ static void set_defaults(struct config *config)
 	strcpy(config->statedir, "/var/lib/undercroft");
 	strcpy(config->vmwp, "/usr/libexec/undercroft/vmwp");
 	strcpy(config->worker_user, "vmwp");
+	config->shutdown_timeout = 300;
 	strcpy(config->mshv_device, "/dev/mshv");
 	strcpy(config->kernels.paths[0], "/boot");
 	strcpy(config->kernels.paths[1], "/var/lib/undercroft/kernels");
 	config->kernels.count = 2;
+	strcpy(config->guest_files.paths[0], "/var/lib/undercroft/files");
+	config->guest_files.count = 1;
 	strcpy(config->disks.paths[0], "/var/lib/undercroft/disks");
 	config->disks.count = 1;
 	strcpy(config->log_level, "notice");

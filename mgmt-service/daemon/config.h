@@ -28,6 +28,8 @@ struct config {
 	char mshv_device[PATH_MAX];
 	struct config_directories kernels;
 	struct config_directories disks;
+	struct config_directories guest_files; /* that may be copied into guests */
+	unsigned shutdown_timeout; /* seconds that a guest has to shut down */
 	char log_level[16];
 	/* flags only */
 	bool check_only;

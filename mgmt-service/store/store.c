@@ -30,6 +30,9 @@ enum statement {
 	JOB_UPDATE,
 	JOB_DELETE,
 	JOB_SELECT,
+	KVP_PUT,
+	KVP_DELETE,
+	KVP_SELECT,
 	STATEMENT_COUNT,
 };
 
@@ -46,24 +49,23 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
 	[VM_SELECT] =
 		"SELECT vm.id, element_name, notes, created_ms, config_changed_ms, state, state_changed_ms,"
 		" requested_state, failed, status_text, p.count, m.startup_mib, d.kernel_path, d.initrd_path,"
-		" d.command_line, i.heartbeat, i.shutdown, i.timesync, i.kvp"
+		" d.command_line, i.heartbeat, i.shutdown, i.timesync, i.kvp, i.vss, i.fcopy,"
+		" m.dynamic, m.minimum_mib, m.maximum_mib, m.buffer_percent, m.weight"
 		" FROM vm JOIN vm_processor p ON p.vm_id = vm.id JOIN vm_memory m ON m.vm_id = vm.id"
 		" JOIN vm_integration i ON i.vm_id = vm.id LEFT JOIN vm_linux_kernel_direct d ON d.vm_id = "
 		"vm.id"
 		" ORDER BY created_ms, vm.id",
 	[PROCESSOR_PUT] = "INSERT INTO vm_processor (vm_id, count) VALUES (?1, ?2)"
 			  " ON CONFLICT (vm_id) DO UPDATE SET count = ?2",
-	[MEMORY_PUT] = "INSERT INTO vm_memory (vm_id, startup_mib) VALUES (?1, ?2)"
-		       " ON CONFLICT (vm_id) DO UPDATE SET startup_mib = ?2",
+	[MEMORY_PUT] = "INSERT OR REPLACE INTO vm_memory (vm_id, startup_mib, dynamic, minimum_mib,"
+		       " maximum_mib, buffer_percent, weight) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
 	[DIRECT_PUT] = "INSERT INTO vm_linux_kernel_direct (vm_id, kernel_path, initrd_path, command_line)"
 		       " VALUES (?1, ?2, ?3, ?4) ON CONFLICT (vm_id) DO UPDATE SET kernel_path = ?2, "
 		       "initrd_path = ?3,"
 		       " command_line = ?4",
 	[DIRECT_DELETE] = "DELETE FROM vm_linux_kernel_direct WHERE vm_id = ?1",
-	[INTEGRATION_PUT] = "INSERT INTO vm_integration (vm_id, heartbeat, shutdown, timesync, kvp)"
-			    " VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (vm_id) DO UPDATE SET heartbeat = ?2, "
-			    "shutdown = ?3,"
-			    " timesync = ?4, kvp = ?5",
+	[INTEGRATION_PUT] = "INSERT OR REPLACE INTO vm_integration (vm_id, heartbeat, shutdown, timesync, kvp,"
+			    " vss, fcopy) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
 	[CONTROLLERS_DELETE] = "DELETE FROM scsi_controller WHERE vm_id = ?1",
 	[CONTROLLER_INSERT] = "INSERT INTO scsi_controller (id, vm_id, position) VALUES (?1, ?2, ?3)",
 	[CONTROLLER_SELECT] = "SELECT id FROM scsi_controller WHERE vm_id = ?1 ORDER BY position",
@@ -80,6 +82,9 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
 	[JOB_SELECT] =
 		"SELECT id, vm_id, type, state, submitted_ms, started_ms, changed_ms, error_code, error_text"
 		" FROM job ORDER BY submitted_ms, id",
+	[KVP_PUT] = "INSERT OR REPLACE INTO vm_kvp (vm_id, name, value, host_only) VALUES (?1, ?2, ?3, ?4)",
+	[KVP_DELETE] = "DELETE FROM vm_kvp WHERE vm_id = ?1 AND name = ?2",
+	[KVP_SELECT] = "SELECT name, value, host_only FROM vm_kvp WHERE vm_id = ?1 ORDER BY name",
 };
 
 struct store {
@@ -266,6 +271,11 @@ static int put_settings(struct store *store, const struct store_vm *vm)
 	statement = store->statements[MEMORY_PUT];
 	bind_text(statement, 1, vm->id);
 	sqlite3_bind_int64(statement, 2, (int64_t)vm->startup_mib);
+	sqlite3_bind_int(statement, 3, vm->dynamic_memory.enabled);
+	sqlite3_bind_int64(statement, 4, (int64_t)vm->dynamic_memory.minimum_mib);
+	sqlite3_bind_int64(statement, 5, (int64_t)vm->dynamic_memory.maximum_mib);
+	sqlite3_bind_int64(statement, 6, vm->dynamic_memory.buffer_percent);
+	sqlite3_bind_int64(statement, 7, vm->dynamic_memory.weight);
 	if (finish(statement))
 		return -1;
 	statement = store->statements[vm->has_linux_direct ? DIRECT_PUT : DIRECT_DELETE];
@@ -342,6 +352,11 @@ static void read_vm(sqlite3_stmt *statement, struct store_vm *vm)
 	column_text(statement, 14, vm->command_line, sizeof(vm->command_line));
 	for (int i = 0; i < STORE_COMPONENT_COUNT; i++)
 		vm->components[i] = sqlite3_column_int(statement, 15 + i) != 0;
+	vm->dynamic_memory.enabled = sqlite3_column_int(statement, 21) != 0;
+	vm->dynamic_memory.minimum_mib = (uint64_t)sqlite3_column_int64(statement, 22);
+	vm->dynamic_memory.maximum_mib = (uint64_t)sqlite3_column_int64(statement, 23);
+	vm->dynamic_memory.buffer_percent = (unsigned)sqlite3_column_int(statement, 24);
+	vm->dynamic_memory.weight = (unsigned)sqlite3_column_int(statement, 25);
 }
 
 int store_vm_each(struct store *store, int (*visit)(void *context, const struct store_vm *vm), void *context)
@@ -523,6 +538,46 @@ int store_job_each(struct store *store, int (*visit)(void *context, const struct
 		job.error_code = sqlite3_column_int(statement, 7);
 		column_text(statement, 8, job.error_text, sizeof(job.error_text));
 		stop = visit(context, &job);
+	}
+	sqlite3_reset(statement);
+	return result == SQLITE_DONE && !stop ? 0 : -1;
+}
+
+int store_kvp_put(struct store *store, const char *vm_id, const char *name, const char *value, bool host_only)
+{
+	sqlite3_stmt *statement = store->statements[KVP_PUT];
+
+	bind_text(statement, 1, vm_id);
+	bind_text(statement, 2, name);
+	bind_text(statement, 3, value);
+	sqlite3_bind_int(statement, 4, host_only);
+	return finish(statement);
+}
+
+int store_kvp_delete(struct store *store, const char *vm_id, const char *name)
+{
+	sqlite3_stmt *statement = store->statements[KVP_DELETE];
+
+	bind_text(statement, 1, vm_id);
+	bind_text(statement, 2, name);
+	return finish(statement);
+}
+
+int store_kvp_each(struct store *store, const char *vm_id,
+		   int (*visit)(void *context, const char *name, const char *value, bool host_only),
+		   void *context)
+{
+	sqlite3_stmt *statement = store->statements[KVP_SELECT];
+	int result, stop = 0;
+
+	bind_text(statement, 1, vm_id);
+	while ((result = sqlite3_step(statement)) == SQLITE_ROW && !stop) {
+		const unsigned char *name = sqlite3_column_text(statement, 0),
+				    *value = sqlite3_column_text(statement, 1);
+
+		stop = !name || !value ||
+		       visit(context, (const char *)name, (const char *)value,
+			     sqlite3_column_int(statement, 2) != 0);
 	}
 	sqlite3_reset(statement);
 	return result == SQLITE_DONE && !stop ? 0 : -1;

@@ -23,7 +23,15 @@
 #define STORE_LUNS_MAX        64
 #define STORE_DRIVES_MAX      (STORE_CONTROLLERS_MAX * STORE_LUNS_MAX)
 
-enum store_component { STORE_HEARTBEAT, STORE_SHUTDOWN, STORE_TIMESYNC, STORE_KVP, STORE_COMPONENT_COUNT };
+enum store_component {
+	STORE_HEARTBEAT,
+	STORE_SHUTDOWN,
+	STORE_TIMESYNC,
+	STORE_KVP,
+	STORE_VSS,
+	STORE_FCOPY,
+	STORE_COMPONENT_COUNT
+};
 enum store_drive_kind { STORE_DISK_DRIVE, STORE_DVD_DRIVE };
 
 struct store;
@@ -58,6 +66,12 @@ struct store_vm {
 	char status_text[STORE_STATUS_MAX + 1];
 	unsigned processor_count;
 	uint64_t startup_mib;
+	struct store_dynamic_memory {
+		bool enabled;
+		uint64_t minimum_mib, maximum_mib;
+		unsigned buffer_percent; /* above what the guest demands */
+		unsigned weight;         /* 0 to 10000 */
+	} dynamic_memory;
 	bool has_linux_direct;
 	char kernel_path[STORE_PATH_MAX + 1];
 	char initrd_path[STORE_PATH_MAX + 1];
@@ -99,6 +113,13 @@ int store_job_insert(struct store *store, const struct store_job *job);
 int store_job_update(struct store *store, const struct store_job *job);
 int store_job_delete(struct store *store, const char *id);
 int store_job_each(struct store *store, int (*visit)(void *context, const struct store_job *job),
+		   void *context);
+
+/* Key-value items of the host. */
+int store_kvp_put(struct store *store, const char *vm_id, const char *name, const char *value, bool host_only);
+int store_kvp_delete(struct store *store, const char *vm_id, const char *name);
+int store_kvp_each(struct store *store, const char *vm_id,
+		   int (*visit)(void *context, const char *name, const char *value, bool host_only),
 		   void *context);
 
 /* All or nothing of what is called between them. */

@@ -11,6 +11,12 @@ static const struct {
 	const char *type;
 	void (*event)(struct vm *vm, const struct worker_device_event *event);
 } kinds[] = {
+	{"heartbeat", guest_heartbeat_event},
+	{"shutdown", vm_shutdown_event},
+	{"kvp", guest_kvp_event},
+	{"vss", guest_vss_event},
+	{"fcopy", guest_fcopy_event},
+	{"memory", guest_memory_event},
 	{NULL, NULL},
 };
 

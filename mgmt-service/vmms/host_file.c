@@ -123,6 +123,20 @@ int host_file_open_kernel(const struct config_directories *allowed, const char *
 	return fd;
 }
 
+int host_file_open_source(const struct config_directories *allowed, const char *path, char *reason,
+			  unsigned reason_size)
+{
+	int fd = open_below(allowed, path, O_RDONLY, reason, reason_size);
+	struct stat st;
+
+	if (fd >= 0 && (fstat(fd, &st) || !S_ISREG(st.st_mode))) {
+		snprintf(reason, reason_size, "%s is no regular file", path);
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
 /* Images that are more than the bytes of a disk: taken for raw, a guest would see and overwrite their
  * headers. */
 static bool is_other_format(const char *path)

@@ -17,6 +17,10 @@ bool host_file_allowed(const struct config_directories *allowed, const char *pat
 int host_file_open_kernel(const struct config_directories *allowed, const char *path, char *reason,
 			  unsigned reason_size);
 
+/* To be copied into a guest: a regular file, read-only. */
+int host_file_open_source(const struct config_directories *allowed, const char *path, char *reason,
+			  unsigned reason_size);
+
 struct host_disk {
 	const char *path;
 	bool is_dvd; /* sectors of 2048 bytes instead of 512; always read-only */

@@ -80,7 +80,7 @@ static struct cim_instance *instance_vm(struct cim_context *context, const struc
 	struct cim_instance *i = cim_instance_create(context->arena, &cim_class_Msvm_ComputerSystem);
 	enum vm_state state = (enum vm_state)vm->record.state;
 	uint16_t available[CIM_STATES_MAX];
-	size_t count = vm_state_available(state, available, CIM_STATES_MAX);
+	size_t count = vm_available_requests(vm, available, CIM_STATES_MAX);
 
 	cim_set_string(i, Msvm_ComputerSystem_CreationClassName, SYSTEM_CLASS);
 	cim_set_string(i, Msvm_ComputerSystem_Name, vm->record.id);
@@ -237,18 +237,24 @@ static void enumerate_timesyncs(struct cim_context *context, struct cim_list *ou
 	instance_settings(context, &cim_class_Msvm_TimeSyncComponentSettingData, out);
 }
 
-static void enumerate_kvp_exchanges(struct cim_context *context, struct cim_list *out)
+static void enumerate_vss_settings(struct cim_context *context, struct cim_list *out)
 {
-	instance_settings(context, &cim_class_Msvm_KvpExchangeComponentSettingData, out);
+	instance_settings(context, &cim_class_Msvm_VssComponentSettingData, out);
 }
 
+static void enumerate_guest_interfaces(struct cim_context *context, struct cim_list *out)
+{
+	instance_settings(context, &cim_class_Msvm_GuestServiceInterfaceComponentSettingData, out);
+}
+
+CIM_PROVIDER(Msvm_VssComponentSettingData) = {.enumerate = enumerate_vss_settings};
+CIM_PROVIDER(Msvm_GuestServiceInterfaceComponentSettingData) = {.enumerate = enumerate_guest_interfaces};
 CIM_PROVIDER(Msvm_ProcessorSettingData) = {.enumerate = enumerate_processors};
 CIM_PROVIDER(Msvm_MemorySettingData) = {.enumerate = enumerate_memories};
 CIM_PROVIDER(Msvm_SerialPortSettingData) = {.enumerate = enumerate_serial_ports};
 CIM_PROVIDER(Msvm_HeartbeatComponentSettingData) = {.enumerate = enumerate_heartbeats};
 CIM_PROVIDER(Msvm_ShutdownComponentSettingData) = {.enumerate = enumerate_shutdowns};
 CIM_PROVIDER(Msvm_TimeSyncComponentSettingData) = {.enumerate = enumerate_timesyncs};
-CIM_PROVIDER(Msvm_KvpExchangeComponentSettingData) = {.enumerate = enumerate_kvp_exchanges};
 
 static void enumerate_summaries(struct cim_context *context, struct cim_list *out)
 {
@@ -275,6 +281,7 @@ static void enumerate_summaries(struct cim_context *context, struct cim_list *ou
 			cim_set_uint(i, Msvm_SummaryInformation_ProcessorLoad, vm->worker->cpu_percent);
 			cim_set_uint(i, Msvm_SummaryInformation_MemoryUsage, vm->worker->memory_mib);
 		}
+		instance_summarize_guest(i, vm);
 		cim_list_add(out, i);
 	}
 }
@@ -300,7 +307,7 @@ static struct cim_instance *instance_job(struct cim_context *context, const stru
 	if (r->started_ms)
 		cim_set_interval(i, Msvm_ConcreteJob_ElapsedTime, end - r->started_ms);
 	cim_set_time(i, Msvm_ConcreteJob_TimeOfLastStateChange, r->changed_ms);
-	cim_set_uint(i, Msvm_ConcreteJob_PercentComplete, job_has_ended(job) ? 100 : 0);
+	cim_set_uint(i, Msvm_ConcreteJob_PercentComplete, job_has_ended(job) ? 100 : job->percent);
 	cim_set_boolean(i, Msvm_ConcreteJob_DeleteOnCompletion, true);
 	cim_set_boolean(i, Msvm_ConcreteJob_Cancellable, false);
 	cim_set_uint(i, Msvm_ConcreteJob_LocalOrUtcTime, 2);

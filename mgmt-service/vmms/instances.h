@@ -13,6 +13,9 @@ struct cim_reference *instance_vssd_reference(struct arena *arena, const char *v
 struct cim_instance *instance_vssd(struct arena *arena, const struct store_vm *vm);
 struct cim_instance *instance_error(struct arena *arena, const struct job *job);
 
+/* In guest_components.c: what the guest adds to its machine's summary. */
+void instance_summarize_guest(struct cim_instance *summary, const struct vm *vm);
+
 /* Device settings of which a machine has at most one. */
 struct setting_kind {
 	const struct cim_class *class;
@@ -21,6 +24,8 @@ struct setting_kind {
 	bool (*present)(const struct store_vm *vm);
 	void (*fill)(struct cim_instance *instance, const struct store_vm *vm);
 	setting_put_function *put;
+	/* What must hold of several properties together, after all are put. NULL: nothing. False with the error. */
+	bool (*check)(struct cim_context *context, const struct store_vm *vm);
 };
 
 extern const struct setting_kind setting_kinds[];

@@ -19,6 +19,11 @@ static const struct {
 	{VM_ACTION_PAUSE, JOB_TYPE_PAUSE, "Pausing Virtual Machine"},
 	{VM_ACTION_RESUME, JOB_TYPE_RESUME, "Resuming Virtual Machine"},
 	{VM_ACTION_RESET, JOB_TYPE_RESET, "Resetting Virtual Machine"},
+	{VM_ACTION_SHUTDOWN, JOB_TYPE_SHUTDOWN, "Shutting Down Virtual Machine"},
+	{VM_ACTION_REBOOT, JOB_TYPE_REBOOT, "Rebooting Virtual Machine"},
+	{VM_ACTION_NONE, JOB_TYPE_MODIFY, "Modifying Virtual Machine Resources"},
+	{VM_ACTION_NONE, JOB_TYPE_FREEZE, "Freezing or Thawing the Guest's File Systems"},
+	{VM_ACTION_NONE, JOB_TYPE_GUEST, "Copying Files to the Guest"},
 };
 
 #define TYPE_COUNT (sizeof(types) / sizeof(types[0]))
@@ -56,7 +61,7 @@ static void append(struct model *model, struct job *job)
 	*link = job;
 }
 
-struct job *job_create(struct model *model, struct vm *vm, enum vm_action action)
+static struct job *create(struct model *model, struct vm *vm, enum vm_action action, int type)
 {
 	struct job *job = calloc(1, sizeof(*job));
 
@@ -64,7 +69,7 @@ struct job *job_create(struct model *model, struct vm *vm, enum vm_action action
 		return NULL;
 	model_new_id(job->record.id);
 	snprintf(job->record.vm_id, sizeof(job->record.vm_id), "%s", vm->record.id);
-	job->record.type = job_type_of(action);
+	job->record.type = type;
 	job->record.state = JOB_NEW;
 	job->record.submitted_ms = job->record.changed_ms = model_now_ms();
 	job->vm = vm;
@@ -74,6 +79,20 @@ struct job *job_create(struct model *model, struct vm *vm, enum vm_action action
 		return NULL;
 	}
 	append(model, job);
+	return job;
+}
+
+struct job *job_create(struct model *model, struct vm *vm, enum vm_action action)
+{
+	return create(model, vm, action, job_type_of(action));
+}
+
+struct job *job_begin(struct model *model, struct vm *vm, int type)
+{
+	struct job *job = create(model, vm, VM_ACTION_NONE, type);
+
+	if (job)
+		job_start(model, job);
 	return job;
 }
 
@@ -105,6 +124,13 @@ void job_start(struct model *model, struct job *job)
 	job->record.state = JOB_RUNNING;
 	job->record.started_ms = model_now_ms();
 	save(model, job);
+}
+
+void job_progress(struct model *model, struct job *job, unsigned percent)
+{
+	job->percent = percent;
+	job->record.changed_ms = model_now_ms();
+	pthread_cond_broadcast(&model->changed);
 }
 
 static void end(struct model *model, struct job *job, int state)

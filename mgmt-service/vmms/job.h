@@ -16,9 +16,14 @@
 /* JobType */
 #define JOB_TYPE_START     12
 #define JOB_TYPE_POWER_OFF 13
+#define JOB_TYPE_SHUTDOWN  16
 #define JOB_TYPE_PAUSE     26
 #define JOB_TYPE_RESUME    27
 #define JOB_TYPE_RESET     28
+#define JOB_TYPE_REBOOT    29
+#define JOB_TYPE_MODIFY    31
+#define JOB_TYPE_FREEZE    51
+#define JOB_TYPE_GUEST     180
 
 #define JOB_REMOVAL_MS (5 * 60 * 1000) /* TimeBeforeRemoval */
 
@@ -28,14 +33,19 @@ struct job {
 	enum vm_action action;
 	bool queued;
 	int64_t deadline_ms; /* monotonic; 0: none */
+	unsigned percent;    /* while it runs */
 	struct job *next;
 };
 
 /* In the store and in the model, state New. NULL with store_error(). */
 struct job *job_create(struct model *model, struct vm *vm, enum vm_action action);
+/* Of work that changes no state, running from now on: whoever does it ends it. */
+struct job *job_begin(struct model *model, struct vm *vm, int type);
 /* From the store after a restart. */
 struct job *job_restore(struct model *model, const struct store_job *record);
 void job_start(struct model *model, struct job *job);
+/* What is done of it. */
+void job_progress(struct model *model, struct job *job, unsigned percent);
 void job_complete(struct model *model, struct job *job);
 /* state: JOB_EXCEPTION or JOB_TERMINATED. `text` may be cut. */
 void job_fail(struct model *model, struct job *job, int state, int error_code, const char *text);

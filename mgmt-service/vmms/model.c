@@ -114,6 +114,13 @@ static int open_directories(struct model *model, char *reason, unsigned reason_s
 	return 0;
 }
 
+static int load_kvp(void *context, const char *name, const char *value, bool host_only)
+{
+	struct vm *vm = context;
+
+	return guest_items_put(&vm->guest.host, name, value, host_only) ? 0 : -1;
+}
+
 static int load_vm(void *context, const struct store_vm *record)
 {
 	struct model *model = context;
@@ -122,7 +129,9 @@ static int load_vm(void *context, const struct store_vm *record)
 	if (record->state < 0 || record->state >= VM_STATE_COUNT)
 		return -1;
 	vm = vm_restore(model, record);
-	return vm ? store_storage_get(model->store, record->id, &vm->storage) : -1;
+	if (!vm || store_storage_get(model->store, record->id, &vm->storage))
+		return -1;
+	return store_kvp_each(model->store, record->id, load_kvp, vm);
 }
 
 static int load_job(void *context, const struct store_job *record)
@@ -262,6 +271,7 @@ void model_tick(struct model *model)
 
 	for (struct vm *vm = model->vms; vm; vm = vm->next) {
 		vm_check_deadline(vm, now);
+		guest_tick(vm, now);
 		if (vm->worker)
 			worker_tick(vm->worker, now);
 	}

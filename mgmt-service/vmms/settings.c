@@ -9,9 +9,9 @@
 #include "vmms/instances.h"
 #include "vmms/host_file.h"
 #include "vmms/integration.h"
+#include "vmms/memory_settings.h"
 #include "vmms/storage_settings.h"
 
-#define MEMORY_DEFAULT_MIB 1024
 #define NAME_DEFAULT       "New Virtual Machine"
 
 static bool always(const struct store_vm *vm)
@@ -35,30 +35,6 @@ static enum setting_put put_processor(struct cim_context *context, const struct 
 					  "VirtualQuantity: a virtual machine has 1 to %d processors",
 					  VM_PROCESSORS_MAX);
 	target->vm->processor_count = (unsigned)value->items[0].uint;
-	return SETTING_PUT;
-}
-
-static void fill_memory(struct cim_instance *i, const struct store_vm *vm)
-{
-	cim_set_string(i, Msvm_MemorySettingData_ElementName, "Memory");
-	cim_set_uint(i, Msvm_MemorySettingData_VirtualQuantity, vm->startup_mib);
-	cim_set_uint(i, Msvm_MemorySettingData_Reservation, vm->startup_mib);
-	cim_set_uint(i, Msvm_MemorySettingData_Limit, vm->startup_mib);
-	cim_set_boolean(i, Msvm_MemorySettingData_DynamicMemoryEnabled, false);
-}
-
-static enum setting_put put_memory(struct cim_context *context, const struct setting_target *target,
-				   int property, const struct cim_value *value)
-{
-	uint64_t mib = value->items[0].uint;
-
-	if (property != Msvm_MemorySettingData_VirtualQuantity)
-		return SETTING_NOT_BACKED;
-	if (mib < VM_MEMORY_MIN_MIB || mib > VM_MEMORY_MAX_MIB || mib % VM_MEMORY_STEP_MIB)
-		return setting_put_refuse(context, "VirtualQuantity",
-					  "VirtualQuantity: memory is an even number of MiB from %d on",
-					  VM_MEMORY_MIN_MIB);
-	target->vm->startup_mib = mib;
 	return SETTING_PUT;
 }
 
@@ -136,6 +112,9 @@ _Static_assert((int)Msvm_ShutdownComponentSettingData_EnabledState == COMPONENT_
 _Static_assert((int)Msvm_TimeSyncComponentSettingData_EnabledState == COMPONENT_STATE, "one index for all");
 _Static_assert((int)Msvm_KvpExchangeComponentSettingData_EnabledState == COMPONENT_STATE,
 	       "one index for all");
+_Static_assert((int)Msvm_VssComponentSettingData_EnabledState == COMPONENT_STATE, "one index for all");
+_Static_assert((int)Msvm_GuestServiceInterfaceComponentSettingData_EnabledState == COMPONENT_STATE,
+	       "one index for all");
 
 #define COMPONENT_ENABLED  2
 #define COMPONENT_DISABLED 3
@@ -162,19 +141,24 @@ static enum setting_put put_component(struct cim_context *context, const struct 
 }
 
 const struct setting_kind setting_kinds[] = {
-	{&cim_class_Msvm_ProcessorSettingData, "Processor", false, always, fill_processor, put_processor},
-	{&cim_class_Msvm_MemorySettingData, "Memory", false, always, fill_memory, put_memory},
-	{&cim_class_Msvm_SerialPortSettingData, "COM1", false, always, fill_serial_port, put_nothing},
+	{&cim_class_Msvm_ProcessorSettingData, "Processor", false, always, fill_processor, put_processor, NULL},
+	{&cim_class_Msvm_MemorySettingData, "Memory", false, always, memory_setting_fill, memory_setting_put,
+	 memory_setting_check},
+	{&cim_class_Msvm_SerialPortSettingData, "COM1", false, always, fill_serial_port, put_nothing, NULL},
 	{&cim_class_Undercroft_LinuxKernelDirectSettingData, "LinuxKernelDirect", true, has_linux_direct,
-	 fill_linux_direct, put_linux_direct},
+	 fill_linux_direct, put_linux_direct, NULL},
 	{&cim_class_Msvm_HeartbeatComponentSettingData, INTEGRATION_HEARTBEAT_SETTING, false, always,
-	 fill_component, put_component},
+	 fill_component, put_component, NULL},
 	{&cim_class_Msvm_ShutdownComponentSettingData, INTEGRATION_SHUTDOWN_SETTING, false, always,
-	 fill_component, put_component},
+	 fill_component, put_component, NULL},
 	{&cim_class_Msvm_TimeSyncComponentSettingData, INTEGRATION_TIMESYNC_SETTING, false, always,
-	 fill_component, put_component},
+	 fill_component, put_component, NULL},
 	{&cim_class_Msvm_KvpExchangeComponentSettingData, INTEGRATION_KVP_SETTING, false, always,
-	 fill_component, put_component},
+	 fill_component, put_component, NULL},
+	{&cim_class_Msvm_VssComponentSettingData, INTEGRATION_VSS_SETTING, false, always, fill_component,
+	 put_component, NULL},
+	{&cim_class_Msvm_GuestServiceInterfaceComponentSettingData, INTEGRATION_FCOPY_SETTING, false, always,
+	 fill_component, put_component, NULL},
 };
 const size_t setting_kind_count = sizeof(setting_kinds) / sizeof(setting_kinds[0]);
 
@@ -302,6 +286,12 @@ static bool commit(struct cim_context *context, struct draft *drafts)
 
 /* ---- what is added ---- */
 
+static bool setting_check(struct cim_context *context, const struct setting_kind *kind,
+			  const struct store_vm *vm)
+{
+	return !kind->check || kind->check(context, vm);
+}
+
 /* Classes of which a machine has at most one. */
 static bool add_single(struct cim_context *context, struct draft *draft, const struct cim_instance *setting,
 		       bool defining)
@@ -329,7 +319,8 @@ static bool add_single(struct cim_context *context, struct draft *draft, const s
 		draft->record.has_linux_direct = true;
 	}
 	return setting_put_all(context, &target, instance_setting(context->arena, kind, &draft->record),
-			       setting, kind->put);
+			       setting, kind->put) &&
+	       setting_check(context, kind, &draft->record);
 }
 
 /* All settings in their order; the references in `results`, if it is not NULL. */
@@ -369,9 +360,10 @@ static void set_defaults(struct store_vm *vm)
 	vm->state = VM_OFF;
 	vm->requested_state = VM_REQUEST_NONE;
 	vm->processor_count = 1;
-	vm->startup_mib = MEMORY_DEFAULT_MIB;
+	memory_setting_defaults(vm);
+	/* Files of the host go into a guest only where somebody asked for it. */
 	for (int i = 0; i < STORE_COMPONENT_COUNT; i++)
-		vm->components[i] = true;
+		vm->components[i] = i != STORE_FCOPY;
 }
 
 static bool put_system(struct cim_context *context, struct draft *draft, const struct cim_instance *system)
@@ -541,7 +533,8 @@ static bool modify_one(struct cim_context *context, struct draft **drafts, const
 	target.vm = &draft->record;
 	*result = cim_reference_of(instance_setting(context->arena, found.kind, &draft->record));
 	return setting_put_all(context, &target, instance_setting(context->arena, found.kind, &draft->record),
-			       changes, found.kind->put);
+			       changes, found.kind->put) &&
+	       setting_check(context, found.kind, &draft->record);
 }
 
 CIM_METHOD(Msvm_VirtualSystemManagementService, ModifyResourceSettings)

@@ -71,6 +71,10 @@ static void vm_free(struct vm *vm)
 {
 	console_log_clear(&vm->console);
 	worker_release(vm->worker);
+	vm->worker = NULL;
+	guest_end_requests(vm);
+	guest_forget(vm);
+	guest_items_clear(&vm->guest.host);
 	store_storage_clear(&vm->storage);
 	free(vm);
 }
@@ -141,13 +145,45 @@ static void refuse(const struct vm *vm, const struct vm_transition *t, struct ar
 		      t->requested, text);
 	error->has_state = true;
 	error->current_state = vm_state_enabled_state(t->from);
-	error->available_count = vm_state_available(t->from, error->available, CIM_STATES_MAX);
+	error->available_count = vm_available_requests(vm, error->available, CIM_STATES_MAX);
+}
+
+/* What is asked of the guest takes its component. */
+static struct vm_transition transition(const struct vm *vm, unsigned requested)
+{
+	struct vm_transition t = vm_state_request((enum vm_state)vm->record.state, requested);
+
+	if ((t.action == VM_ACTION_SHUTDOWN || t.action == VM_ACTION_REBOOT) &&
+	    !vm->record.components[STORE_SHUTDOWN])
+		return (struct vm_transition){t.from, t.requested, VM_ACTION_NONE, t.from,
+					      VM_REFUSED_COMPONENTS};
+	return t;
+}
+
+size_t vm_available_requests(const struct vm *vm, uint16_t *out, size_t room)
+{
+	uint16_t all[CIM_STATES_MAX];
+	size_t count = vm_state_available((enum vm_state)vm->record.state, all, CIM_STATES_MAX), taken = 0;
+
+	for (size_t i = 0; i < count && taken < room; i++)
+		if (transition(vm, all[i]).refusal == VM_ALLOWED)
+			out[taken++] = all[i];
+	return taken;
 }
 
 uint32_t vm_request_state_change(struct model *model, struct vm *vm, unsigned requested, struct arena *arena,
 				 struct cim_error *error, struct job **out_job)
 {
-	struct vm_transition t = vm_state_request((enum vm_state)vm->record.state, requested);
+	static const struct vm_shutdown plain;
+
+	return vm_request_shutdown(model, vm, requested, &plain, arena, error, out_job);
+}
+
+uint32_t vm_request_shutdown(struct model *model, struct vm *vm, unsigned requested,
+			     const struct vm_shutdown *how, struct arena *arena, struct cim_error *error,
+			     struct job **out_job)
+{
+	struct vm_transition t = transition(vm, requested);
 	struct store_vm before = vm->record;
 	struct job *job;
 
@@ -173,6 +209,7 @@ uint32_t vm_request_state_change(struct model *model, struct vm *vm, unsigned re
 		job_fail(model, vm->job, JOB_TERMINATED, (int)CIM_RETURN_INVALID_STATE,
 			 "Replaced by a later request");
 	vm->job = job;
+	vm->shutdown = *how;
 	job->queued = true;
 	model_wake(model);
 	*out_job = job;
@@ -190,8 +227,10 @@ static enum vm_state settled_state(const struct vm *vm)
 	return vm->worker->state == WORKER_STATE_PAUSED ? VM_PAUSED : VM_RUNNING;
 }
 
-static void action_failed(struct vm *vm, struct model *model, const char *text)
+void vm_action_failed(struct vm *vm, const char *text)
 {
+	struct model *model = vm->model;
+
 	set_state(vm, settled_state(vm));
 	if (vm->record.state == VM_OFF)
 		set_status(vm, true, text);
@@ -207,7 +246,7 @@ static void begin_start(struct model *model, struct vm *vm)
 	set_status(vm, false, "");
 	vm->worker = worker_launch(model, vm, reason, sizeof(reason));
 	if (!vm->worker) {
-		action_failed(vm, model, reason);
+		vm_action_failed(vm, reason);
 		return;
 	}
 	if (worker_send(vm->worker, WORKER_REQUEST_START)) {
@@ -229,7 +268,7 @@ static void begin_turn_off(struct model *model, struct vm *vm)
 	worker_kill_after(vm->worker, worker_send(vm->worker, WORKER_REQUEST_STOP) ? 0 : TURN_OFF_MS);
 }
 
-void vm_run_job(struct model *model, struct job *job)
+static void begin_action(struct model *model, struct job *job)
 {
 	static const enum worker_request requests[] = {
 		[VM_ACTION_PAUSE] = WORKER_REQUEST_PAUSE,
@@ -238,7 +277,6 @@ void vm_run_job(struct model *model, struct job *job)
 	};
 	struct vm *vm = job->vm;
 
-	job_start(model, job);
 	job->deadline_ms = model_monotonic_ms() + (job->action == VM_ACTION_START ? START_MS : CHANGE_MS);
 	switch (job->action) {
 	case VM_ACTION_START:
@@ -251,12 +289,30 @@ void vm_run_job(struct model *model, struct job *job)
 	case VM_ACTION_RESUME:
 	case VM_ACTION_RESET:
 		if (!vm->worker || worker_send(vm->worker, requests[job->action]))
-			action_failed(vm, model, "The worker takes no requests");
+			vm_action_failed(vm, "The worker takes no requests");
+		return;
+	case VM_ACTION_SHUTDOWN:
+	case VM_ACTION_REBOOT:
+		vm_shutdown_begin(vm);
 		return;
 	case VM_ACTION_NONE:
 		break;
 	}
 	job_fail(model, job, JOB_EXCEPTION, (int)CIM_RETURN_FAILED, "No such action");
+}
+
+void vm_run_job(struct model *model, struct job *job)
+{
+	job_start(model, job);
+	begin_action(model, job);
+}
+
+void vm_replace_action(struct vm *vm, enum vm_action action)
+{
+	set_state(vm, action == VM_ACTION_TURN_OFF ? VM_STOPPING : VM_RESETTING);
+	save(vm->model, vm);
+	vm->job->action = action;
+	begin_action(vm->model, vm->job);
 }
 
 static void complete_if_reached(struct vm *vm, struct model *model)
@@ -279,7 +335,8 @@ void vm_worker_state(struct vm *vm, enum worker_state state, const char *reason)
 	/* While an action runs, an older state says nothing new: only its goal ends it. */
 	if (vm->job && next != vm_action_goal(vm->job->action))
 		return;
-	if (vm->job && (vm->job->action == VM_ACTION_RESET || vm->job->queued))
+	if (vm->job && (vm->job->action == VM_ACTION_RESET || vm->job->action == VM_ACTION_REBOOT ||
+			vm->job->queued))
 		return;
 	if (vm->record.state != (int)next || vm->record.failed) {
 		set_state(vm, next);
@@ -289,6 +346,16 @@ void vm_worker_state(struct vm *vm, enum worker_state state, const char *reason)
 		save(model, vm);
 	}
 	complete_if_reached(vm, model);
+}
+
+void vm_worker_guest_reset(struct vm *vm)
+{
+	guest_forget(vm);
+	if (!vm->job || vm->job->queued || vm->job->action != VM_ACTION_REBOOT)
+		return;
+	set_state(vm, VM_RUNNING);
+	save(vm->model, vm);
+	job_complete(vm->model, vm->job);
 }
 
 void vm_worker_answer(struct vm *vm, enum worker_request request, const char *error_code, const char *message)
@@ -322,7 +389,7 @@ void vm_worker_answer(struct vm *vm, enum worker_request request, const char *er
 			return;
 		}
 		if (vm->job)
-			action_failed(vm, model, text);
+			vm_action_failed(vm, text);
 		return;
 	}
 	for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++)
@@ -371,7 +438,8 @@ static bool describe_end(const struct vm *vm, const struct worker_end *end, bool
 void vm_worker_gone(struct vm *vm, const struct worker_end *end)
 {
 	struct model *model = vm->model;
-	bool asked = vm->record.state == VM_STOPPING;
+	bool went = strcmp(end->reason, "guest_power_off") == 0 && vm->record.state == VM_SHUTTING_DOWN;
+	bool asked = vm->record.state == VM_STOPPING || went;
 	char text[STORE_STATUS_MAX + 1];
 	bool failed = describe_end(vm, end, asked, text, sizeof(text));
 
@@ -379,11 +447,13 @@ void vm_worker_gone(struct vm *vm, const struct worker_end *end)
 		log_warning("worker.gone", "vm=%s text=\"%s\"", vm->record.id, text);
 	set_state(vm, VM_OFF);
 	set_status(vm, failed, text);
+	guest_end_requests(vm);
+	guest_forget(vm);
 	save(model, vm);
 	if (!vm->job)
 		return;
 	/* A job in the queue that wanted a worker finds none when it runs; it ends here with the reason. */
-	if (vm->job->action == VM_ACTION_TURN_OFF)
+	if (vm->job->action == VM_ACTION_TURN_OFF || (vm->job->action == VM_ACTION_SHUTDOWN && went))
 		job_complete(model, vm->job);
 	else
 		job_fail(model, vm->job, JOB_EXCEPTION, (int)CIM_RETURN_FAILED,
@@ -411,7 +481,10 @@ void vm_check_deadline(struct vm *vm, int64_t monotonic_ms)
 			worker_kill_after(vm->worker, 0);
 		return;
 	}
-	action_failed(vm, vm->model, text);
+	if (job->action == VM_ACTION_SHUTDOWN || job->action == VM_ACTION_REBOOT)
+		vm_shutdown_late(vm);
+	else
+		vm_action_failed(vm, text);
 }
 
 static void settle_machine(struct model *model, struct vm *vm)
@@ -436,6 +509,7 @@ static void settle_job(struct model *model, struct job *job)
 	struct vm *vm = vm_find(model, job->record.vm_id);
 
 	if (vm && job->action != VM_ACTION_NONE && job->action != VM_ACTION_RESET &&
+	    job->action != VM_ACTION_REBOOT &&
 	    vm->record.state == (int)vm_action_goal(job->action))
 		job_complete(model, job);
 	else

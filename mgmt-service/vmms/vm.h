@@ -6,6 +6,7 @@
 
 #include "cim/error.h"
 #include "vmms/console_log.h"
+#include "vmms/guest.h"
 #include "vmms/job.h"
 #include "vmms/model.h"
 #include "vmms/vm_state.h"
@@ -23,6 +24,12 @@ struct vm {
 	struct worker *worker;        /* NULL while there is none */
 	struct job *job;              /* that changes its state now, or NULL */
 	struct console_log console;   /* what the last worker's console wrote */
+	struct guest guest;
+	struct vm_shutdown {
+		bool force;     /* turn it off, or reset it, when it does not go */
+		bool hibernate; /* instead of shutting down */
+		char reason[256];
+	} shutdown; /* of the job that asks the guest to go */
 	struct vm *next;
 };
 
@@ -44,17 +51,37 @@ void vm_free_all(struct model *model);
 uint32_t vm_request_state_change(struct model *model, struct vm *vm, unsigned requested, struct arena *arena,
 				 struct cim_error *error, struct job **out_job);
 
+/* The same of VM_REQUEST_SHUTDOWN and VM_REQUEST_REBOOT, with more to say about it. */
+uint32_t vm_request_shutdown(struct model *model, struct vm *vm, unsigned requested,
+			     const struct vm_shutdown *how, struct arena *arena, struct cim_error *error,
+			     struct job **out_job);
+/* Requests that would be taken now. */
+size_t vm_available_requests(const struct vm *vm, uint16_t *out, size_t room);
+
 /* Main thread: does what a queued job asks. */
 void vm_run_job(struct model *model, struct job *job);
 /* Called by worker.c. */
 void vm_worker_state(struct vm *vm, enum worker_state state, const char *reason);
 void vm_worker_answer(struct vm *vm, enum worker_request request, const char *error_code,
 		      const char *message);
+/* The guest restarted, by itself or because it was asked. */
+void vm_worker_guest_reset(struct vm *vm);
 /* It has not answered for WORKER_SILENT_MS; its next state says that it does again. */
 void vm_worker_silent(struct vm *vm);
 /* The worker is freed afterwards. */
 void vm_worker_gone(struct vm *vm, const struct worker_end *end);
 void vm_check_deadline(struct vm *vm, int64_t monotonic_ms);
+
+/* In vm_shutdown.c. The job asks the guest. */
+void vm_shutdown_begin(struct vm *vm);
+/* It will not go: another way if that is allowed, else the job fails. */
+void vm_shutdown_failed(struct vm *vm, const char *text);
+/* The time is up. */
+void vm_shutdown_late(struct vm *vm);
+void vm_shutdown_event(struct vm *vm, const struct worker_device_event *event);
+/* Of vm.c, for vm_shutdown.c: the job's action is this one from now on; what it asked before has failed. */
+void vm_replace_action(struct vm *vm, enum vm_action action);
+void vm_action_failed(struct vm *vm, const char *text);
 
 /* After a restart, with the workers found: states that no worker confirms, jobs that were cut off. */
 void vm_settle_after_restart(struct model *model);

@@ -29,10 +29,10 @@ const struct vm_transition vm_transitions[] = {
 
 	NO(RUNNING,   ENABLED,   ALREADY),
 	GO(RUNNING,   DISABLED,                   TURN_OFF, STOPPING),
-	NO(RUNNING,   SHUTDOWN,  COMPONENTS),
+	GO(RUNNING,   SHUTDOWN,                   SHUTDOWN, SHUTTING_DOWN),
 	NO(RUNNING,   OFFLINE,   SAVE),
 	GO(RUNNING,   QUIESCE,                    PAUSE,    PAUSING),
-	NO(RUNNING,   REBOOT,    COMPONENTS),
+	GO(RUNNING,   REBOOT,                     REBOOT,   REBOOTING),
 	GO(RUNNING,   RESET,                      RESET,    RESETTING),
 	GO(RUNNING,   PAUSING,                    PAUSE,    PAUSING),
 	NO(RUNNING,   RESUMING,  STATE),
@@ -86,6 +86,26 @@ const struct vm_transition vm_transitions[] = {
 	NO(STOPPING,  RESET,     BUSY),
 	NO(STOPPING,  PAUSING,   BUSY),
 	NO(STOPPING,  RESUMING,  BUSY),
+
+	NO(SHUTTING_DOWN, ENABLED,   BUSY),
+	GO(SHUTTING_DOWN, DISABLED,                TURN_OFF, STOPPING),
+	NO(SHUTTING_DOWN, SHUTDOWN,  BUSY),
+	NO(SHUTTING_DOWN, OFFLINE,   BUSY),
+	NO(SHUTTING_DOWN, QUIESCE,   BUSY),
+	NO(SHUTTING_DOWN, REBOOT,    BUSY),
+	GO(SHUTTING_DOWN, RESET,                   RESET,    RESETTING),
+	NO(SHUTTING_DOWN, PAUSING,   BUSY),
+	NO(SHUTTING_DOWN, RESUMING,  BUSY),
+
+	NO(REBOOTING, ENABLED,   BUSY),
+	GO(REBOOTING, DISABLED,                TURN_OFF, STOPPING),
+	NO(REBOOTING, SHUTDOWN,  BUSY),
+	NO(REBOOTING, OFFLINE,   BUSY),
+	NO(REBOOTING, QUIESCE,   BUSY),
+	NO(REBOOTING, REBOOT,    BUSY),
+	GO(REBOOTING, RESET,                   RESET,    RESETTING),
+	NO(REBOOTING, PAUSING,   BUSY),
+	NO(REBOOTING, RESUMING,  BUSY),
 };
 
 static const struct {
@@ -101,6 +121,8 @@ static const struct {
 	[VM_RESUMING]  = { "resuming",  9,  2 },
 	[VM_RESETTING] = { "resetting", 2,  11 },
 	[VM_STOPPING]  = { "stopping",  4,  3 },
+	[VM_SHUTTING_DOWN] = { "shutting down", 4, 3 },
+	[VM_REBOOTING] = { "rebooting", 2,  10 },
 };
 /* clang-format on */
 
@@ -112,8 +134,7 @@ static const char *const refusal_texts[VM_REFUSAL_COUNT] = {
 	[VM_REFUSED_STATE] = "this cannot be asked of a virtual machine in its present state",
 	[VM_REFUSED_BUSY] = "the virtual machine is changing its state",
 	[VM_REFUSED_COMPONENTS] =
-		"the guest has no integration component that could do this; turn off (3) or reset (11) "
-		"work without it",
+		"the integration component for it is disabled; turn off (3) or reset (11) work without it",
 	[VM_REFUSED_SAVE] = "saved states are not supported",
 	[VM_REFUSED_UNKNOWN] = "this request is not supported",
 	[VM_REFUSED_NUMBER] = "this is no RequestedState",
@@ -158,8 +179,10 @@ enum vm_state vm_action_goal(enum vm_action action)
 	case VM_ACTION_START:
 	case VM_ACTION_RESUME:
 	case VM_ACTION_RESET:
+	case VM_ACTION_REBOOT:
 		return VM_RUNNING;
 	case VM_ACTION_TURN_OFF:
+	case VM_ACTION_SHUTDOWN:
 	case VM_ACTION_NONE:
 		break;
 	}

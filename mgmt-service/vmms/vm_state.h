@@ -7,6 +7,8 @@
  *    ^                                          |                     |
  *    +---------------- STOPPING <---------------+---------------------+        any state -> OFF: the worker
  * is gone
+ *
+ * SHUTTING_DOWN and REBOOTING wait for the guest, and fall back to RUNNING when it does not go.
  */
 #ifndef VMMS_VM_STATE_H
 #define VMMS_VM_STATE_H
@@ -25,6 +27,8 @@ enum vm_state {
 	VM_RESUMING,
 	VM_RESETTING,
 	VM_STOPPING,
+	VM_SHUTTING_DOWN, /* the guest was asked */
+	VM_REBOOTING,     /* the guest was asked */
 	VM_STATE_COUNT,
 };
 
@@ -34,7 +38,9 @@ enum vm_action {
 	VM_ACTION_TURN_OFF,
 	VM_ACTION_PAUSE,
 	VM_ACTION_RESUME,
-	VM_ACTION_RESET
+	VM_ACTION_RESET,
+	VM_ACTION_SHUTDOWN,
+	VM_ACTION_REBOOT
 };
 
 enum vm_refusal {
@@ -42,7 +48,7 @@ enum vm_refusal {
 	VM_REFUSED_ALREADY,    /* it is in that state */
 	VM_REFUSED_STATE,      /* not from this state */
 	VM_REFUSED_BUSY,       /* it is changing state; the same request may do later */
-	VM_REFUSED_COMPONENTS, /* needs integration components in the guest */
+	VM_REFUSED_COMPONENTS, /* needs an integration component that is disabled */
 	VM_REFUSED_SAVE,       /* needs saved states */
 	VM_REFUSED_UNKNOWN,    /* a documented request that this service does not take */
 	VM_REFUSED_NUMBER,     /* no documented request */

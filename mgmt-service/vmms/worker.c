@@ -236,6 +236,8 @@ static void take_state(struct worker *worker, const struct worker_packet *packet
 		snprintf(worker->end.reason, sizeof(worker->end.reason), "%s", packet->reason);
 		worker_kill_after(worker, EXIT_GRACE_MS);
 	}
+	if (strcmp(packet->reason, "guest_reset") == 0)
+		vm_worker_guest_reset(worker->vm);
 	vm_worker_state(worker->vm, packet->state, packet->reason);
 	/* Fresh figures at once, not at the next tick. */
 	if (packet->state == WORKER_STATE_RUNNING && !worker_is_pending(worker, WORKER_REQUEST_STATUS))

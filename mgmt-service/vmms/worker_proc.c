@@ -23,13 +23,24 @@
 
 /* What the child inherits, in the order of its descriptor numbers from FIRST_FD on. Images of drives come
  * behind. */
-enum launch_fd { FD_CONFIG, FD_CONTROL, FD_CONSOLE, FD_MSHV, FD_KERNEL, FD_INITRD, FD_COUNT };
+enum launch_fd {
+	FD_CONFIG,
+	FD_CONTROL,
+	FD_CONSOLE,
+	FD_MSHV,
+	FD_KERNEL,
+	FD_INITRD,
+	FD_HVSOCK,
+	FD_HVSOCK_FOLDER,
+	FD_COUNT
+};
 #define FIRST_FD   3
 #define FIRST_DISK (FIRST_FD + FD_COUNT)
 #define LISTEN_MAX 16
 
+/* NULL: its number is in the configuration document. */
 static const char *const fd_options[FD_COUNT] = {
-	"--config-fd", "--control-fd", "--console-fd", "--mshv-fd", "--kernel-fd", "--initrd-fd",
+	"--config-fd", "--control-fd", "--console-fd", "--mshv-fd", "--kernel-fd", "--initrd-fd", NULL, NULL,
 };
 
 struct launch {
@@ -67,8 +78,14 @@ static void remove_name(const struct model *model, const char *id, const char *k
 
 void worker_proc_remove_sockets(const struct model *model, const char *id)
 {
+	char folder[64];
+
 	remove_name(model, id, "control");
 	remove_name(model, id, "console");
+	remove_name(model, id, "hvsock/connect");
+	/* Stays while somebody offers a service in it. */
+	snprintf(folder, sizeof(folder), "%s.hvsock", id);
+	unlinkat(model->workers_fd, folder, AT_REMOVEDIR);
 }
 
 int worker_proc_connect(const struct model *model, const char *id, const char *kind, int type)
@@ -111,9 +128,32 @@ static int listen_on(const struct model *model, const char *id, const char *kind
 	return fd;
 }
 
+/* The folder of the machine's VM sockets: the worker may look into it and connect, its group owns what others
+ * put there, and nobody but us can make or remove a name. */
+static int open_hvsock(const struct model *model, const char *id, struct launch *launch, char *reason,
+		       unsigned reason_size)
+{
+	char name[64];
+	int fd;
+
+	snprintf(name, sizeof(name), "%s.hvsock", id);
+	if (mkdirat(model->workers_fd, name, 0700) && errno != EEXIST)
+		goto failed;
+	fd = openat(model->workers_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	launch->fds[FD_HVSOCK_FOLDER] = fd;
+	if (fd < 0 || (launch->change_user && fchown(fd, 0, launch->gid)) || fchmod(fd, 02750))
+		goto failed;
+	launch->fds[FD_HVSOCK] = listen_on(model, id, "hvsock/connect", SOCK_STREAM, reason, reason_size);
+	return launch->fds[FD_HVSOCK] < 0 ? -1 : 0;
+failed:
+	snprintf(reason, reason_size, "The folder of VM sockets cannot be made: %s", strerror(errno));
+	return -1;
+}
+
 static int config_fd(const struct vm *vm, const struct launch *launch, char *reason, unsigned reason_size)
 {
-	char *text = worker_wire_config(&vm->record, &vm->storage, launch->disk_numbers);
+	static const struct worker_hvsock hvsock = {FIRST_FD + FD_HVSOCK, FIRST_FD + FD_HVSOCK_FOLDER};
+	char *text = worker_wire_config(&vm->record, &vm->storage, launch->disk_numbers, &hvsock);
 	size_t size = text ? strlen(text) : 0;
 	int fd = memfd_create("vmwp-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
@@ -214,7 +254,8 @@ static int open_files(struct model *model, const struct vm *machine, struct laun
 			 strerror(errno));
 		return -1;
 	}
-	if (open_disks(model, machine, launch, reason, reason_size))
+	if (open_disks(model, machine, launch, reason, reason_size) ||
+	    open_hvsock(model, vm->id, launch, reason, reason_size))
 		return -1;
 	launch->fds[FD_CONFIG] = config_fd(machine, launch, reason, reason_size);
 	if (launch->fds[FD_CONFIG] < 0)
@@ -274,6 +315,8 @@ static int prepare(const struct model *model, const struct store_vm *vm, struct 
 		if (move_high(launch, &launch->fds[i]))
 			return -1;
 		snprintf(launch->numbers[i], sizeof(launch->numbers[i]), "%d", FIRST_FD + i);
+		if (!fd_options[i])
+			continue;
 		launch->argv[argc++] = fd_options[i];
 		launch->argv[argc++] = launch->numbers[i];
 	}

@@ -95,7 +95,27 @@ static void put_integration(struct json_object *devices, const struct store_vm *
 			device(devices, integration_components[i].type, integration_components[i].instance);
 }
 
-char *worker_wire_config(const struct store_vm *vm, const struct store_storage *storage, const int *fds)
+static void put_memory(struct json_object *devices, const struct store_vm *vm)
+{
+	struct json_object *o;
+
+	if (!vm->dynamic_memory.enabled)
+		return;
+	o = device(devices, "memory", INTEGRATION_MEMORY_INSTANCE);
+	json_object_object_add(o, "minimum_mib", json_object_new_uint64(vm->dynamic_memory.minimum_mib));
+	json_object_object_add(o, "maximum_mib", json_object_new_uint64(vm->dynamic_memory.maximum_mib));
+}
+
+static void put_hvsock(struct json_object *devices, const struct worker_hvsock *hvsock)
+{
+	struct json_object *o = device(devices, "hvsock", INTEGRATION_HVSOCK_INSTANCE);
+
+	json_object_object_add(o, "listen_fd", json_object_new_int(hvsock->listen_fd));
+	json_object_object_add(o, "directory_fd", json_object_new_int(hvsock->directory_fd));
+}
+
+char *worker_wire_config(const struct store_vm *vm, const struct store_storage *storage, const int *fds,
+			 const struct worker_hvsock *hvsock)
 {
 	struct json_object *o = json_object_new_object(), *processors = json_object_new_object();
 	struct json_object *memory = json_object_new_object(), *boot = json_object_new_object();
@@ -114,6 +134,9 @@ char *worker_wire_config(const struct store_vm *vm, const struct store_storage *
 	json_object_object_add(device(devices, "com", NULL), "port", json_object_new_int(1));
 	put_controllers(devices, storage, fds);
 	put_integration(devices, vm);
+	put_memory(devices, vm);
+	if (hvsock)
+		put_hvsock(devices, hvsock);
 	json_object_object_add(o, "devices", devices);
 	return take_text(o);
 }

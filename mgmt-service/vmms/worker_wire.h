@@ -30,9 +30,15 @@ struct worker_packet {
 	struct json_object *body;          /* the result, or the whole event; NULL: none */
 };
 
+/* The worker's descriptors of the machine's folder of VM sockets. */
+struct worker_hvsock {
+	int listen_fd, directory_fd;
+};
+
 /* The configuration document; `fds` are the worker's descriptors of the drives' images, -1 for none, parallel
- * to the drives. Allocated, NULL without memory. */
-char *worker_wire_config(const struct store_vm *vm, const struct store_storage *storage, const int *fds);
+ * to the drives. `hvsock` NULL: no VM sockets. Allocated, NULL without memory. */
+char *worker_wire_config(const struct store_vm *vm, const struct store_storage *storage, const int *fds,
+			 const struct worker_hvsock *hvsock);
 /* One request; allocated, NULL without memory. */
 char *worker_wire_request(uint64_t id, enum worker_request request);
 /* A request with parameters, which are put. */

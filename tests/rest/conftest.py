@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real vmms in a directory of its own, with the scripted worker in place of vmwp."""
+import json
 import os
 import re
 import shutil
@@ -40,13 +41,15 @@ class Service:
         self.initrd = self.write("kernels/initrd.img", "INITRD")
         self.disks = os.path.join(self.root, "disks")
         os.mkdir(self.disks)
+        self.files = os.path.join(self.root, "files")
+        os.mkdir(self.files)
         worker = os.path.join(self.root, "vmwp")
         shutil.copy(os.path.join(HERE, "scripted_worker.py"), worker)
         os.chmod(worker, 0o755)
         self.settings = {
             "listen-port": "0", "rundir": self.root + "/run", "statedir": self.root + "/state", "vmwp": worker,
             "worker-user": "nobody", "mshv-device": self.write("mshv", ""), "kernel-directories": self.kernels,
-            "disk-directories": self.disks, "log-level": "debug"}
+            "disk-directories": self.disks, "guest-file-directories": self.files, "log-level": "debug"}
         self.settings.update(settings or {})
         self.config = self.write("vmms.conf", "".join("%s = %s\n" % item for item in self.settings.items()))
         self.log = os.path.join(self.root, "vmms.log")
@@ -234,6 +237,25 @@ class Service:
         assert head.startswith("HTTP/1.1 101"), head
         s.sendall(line.encode() + b"\n")
         return s
+
+    def script(self, vm_id, line, answer=rb"<[a-z]+>|<\[.*\]>"):
+        """Has the scripted worker obey a line; what it printed between < and >."""
+        before = len(self.console_log(vm_id))
+        self.type_line(vm_id, line).close()
+        def found():
+            # Its echo comes first, and may hold anything.
+            rest = self.console_log(vm_id)[before:].partition(b"\n")[2]
+            return re.search(rb"^(" + answer + rb")\r?$", rest, re.MULTILINE)
+        return wait_until(found, "the worker obeys " + line).group(1).decode()[1:-1]
+
+    def guest_answers(self, vm_id, call, answer):
+        self.script(vm_id, "on %s %s" % (call, json.dumps(answer)))
+
+    def guest_event(self, vm_id, kind, what, **members):
+        self.script(vm_id, "event " + json.dumps({"type": kind, "what": what, **members}))
+
+    def guest_calls(self, vm_id):
+        return json.loads(self.script(vm_id, "calls"))
 
     def hvsh(self, *words, stdin=None, check=None):
         environment = dict(os.environ, UNDERCROFT_API="http://127.0.0.1:%d" % self.port,

@@ -10,9 +10,15 @@ What the console is sent, line by line:
   poweroff  triple  crash  panic  reset              end or reset as a guest would
   devices                                            print the configuration's devices, with what begins each image
   write FD TEXT                                      write to an image
+  event JSON                                         send as an event (members "event" and "instance" are added)
+  calls                                              print the calls of devices so far
+  on TYPE.CALL JSON                                  answer that call so from now on: {"error": CODE}, or
+                                                     {"events": [...]}, what follows the answer; null: answer nothing
+  reconnect                                          drop the control connection
   anything else is echoed
 """
 import argparse
+import array
 import fcntl
 import json
 import os
@@ -35,7 +41,21 @@ def check(condition, text):
 
 
 GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-SINGLE = ("heartbeat", "shutdown", "timesync", "kvp", "keyboard")
+SINGLE = ("heartbeat", "shutdown", "timesync", "kvp", "vss", "fcopy", "keyboard")
+
+# What a call may and must have, besides "instance" and "call".
+IP = {"adapter": str, "family": str, "dhcp": bool, "addresses": str, "subnets": str, "gateways": str,
+      "dns_servers": str}
+CALLS = {
+    "shutdown.request": {"action": str, "force": bool, "timeout_s": int, "text": str},
+    "kvp.get": {"pool": str, "key": str}, "kvp.enumerate": {"pool": str},
+    "kvp.set": {"pool": str, "key": str, "value": str}, "kvp.delete": {"pool": str, "key": str},
+    "kvp.get_ip": {"adapter": str, "family": str}, "kvp.set_ip": IP,
+    "vss.freeze": {"timeout_s": int, "frozen_max_s": int}, "vss.thaw": {},
+    "fcopy.copy": {"fd": int, "directory": str, "name": str, "overwrite": bool, "create_path": bool},
+    "fcopy.cancel": {}, "memory.set_target": {"mib": int},
+}
+POOLS = ("external", "guest", "auto", "auto_external")
 
 
 def check_members(thing, required, optional=()):
@@ -81,6 +101,19 @@ def check_devices(devices):
             fds += [check_lun(lun) for lun in device["luns"]]
             numbers = [lun["lun"] for lun in device["luns"]]
             check(len(set(numbers)) == len(numbers), "a lun twice")
+        elif kind == "hvsock":
+            check_members(device, ("type", "instance", "listen_fd", "directory_fd"))
+            check(GUID.fullmatch(device["instance"]), "instance of hvsock")
+            check(stat.S_ISSOCK(os.fstat(device["listen_fd"]).st_mode), "no socket to listen on")
+            folder = os.fstat(device["directory_fd"])
+            check(stat.S_ISDIR(folder.st_mode) and not folder.st_mode & 0o027, "folder of VM sockets")
+            fds += [device["listen_fd"], device["directory_fd"]]
+            once.append(kind)
+        elif kind == "memory":
+            check_members(device, ("type", "instance", "minimum_mib", "maximum_mib"))
+            check(GUID.fullmatch(device["instance"]), "instance of memory")
+            check(0 < device["minimum_mib"] <= device["maximum_mib"], "bounds of memory")
+            once.append(kind)
         else:
             check(kind in SINGLE, "unknown device %r" % kind)
             check_members(device, ("type", "instance"))
@@ -101,7 +134,17 @@ class Worker:
         check(1 <= self.config["processors"]["count"] <= 64, "processor count")
         check(self.config["memory"]["startup_mib"] > 0, "memory")
         check(self.config["boot"]["kind"] == "linux", "boot kind")
-        self.disks = check_devices(self.config["devices"])
+        self.fds = check_devices(self.config["devices"])
+        self.disks = [fd for fd in self.fds if stat.S_ISREG(os.fstat(fd).st_mode) or
+                      stat.S_ISBLK(os.fstat(fd).st_mode)]
+        self.devices = {d["instance"]: d for d in self.config["devices"] if "instance" in d}
+        for device in self.devices.values():
+            if device["type"] == "memory":
+                check(device["minimum_mib"] <= self.config["memory"]["startup_mib"] <= device["maximum_mib"],
+                      "startup memory out of bounds")
+        self.calls = []
+        # A guest without drivers and daemons.
+        self.answers = {name: {"error": "not_ready"} for name in CALLS}
         check(stat.S_ISREG(os.fstat(options.kernel_fd).st_mode), "kernel is no regular file")
         check(os.fstat(options.mshv_fd) is not None, "no device")
         self.check_descriptors(options)
@@ -127,7 +170,7 @@ class Worker:
     def check_descriptors(self, options):
         """Nothing but what the contract lists may be inherited."""
         known = {0, 1, 2, options.control_fd, options.console_fd, options.mshv_fd, options.kernel_fd,
-                 options.initrd_fd, *self.disks}
+                 options.initrd_fd, *self.fds}
         for name in os.listdir("/proc/self/fd"):
             fd = int(name)
             try:
@@ -164,9 +207,21 @@ class Worker:
 
     def read_control(self, connection):
         try:
-            packet = connection.recv(MSG_MAX + 1)
+            packet, ancillary, _, _ = connection.recvmsg(MSG_MAX + 1, socket.CMSG_SPACE(64 * 4))
         except OSError:
-            packet = b""
+            packet, ancillary = b"", []
+        fds = array.array("i")
+        for level, kind, data in ancillary:
+            check((level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS), "ancillary data")
+            fds.frombytes(data[:len(data) - len(data) % fds.itemsize])
+        try:
+            self.take_packet(packet, list(fds))
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def take_packet(self, packet, fds):
+        self.received = fds
         if not packet:
             self.drop_control()
             return
@@ -231,6 +286,42 @@ class Worker:
         self.ran_ms = 0.0
         self.step(request, ("running", "paused"), "running", "guest_reset")
         self.write(self.banner.encode())
+
+    def do_device(self, request):
+        params = request["params"]
+        device = self.devices.get(params["instance"])
+        if not device:
+            self.error(request, "not_found", "no device " + params["instance"])
+            return
+        name = "%s.%s" % (device["type"], params["call"])
+        check(name in CALLS, "unknown call " + name)
+        wanted = {"instance": str, "call": str, **CALLS[name]}
+        check(set(params) == set(wanted), "members of %r" % (params,))
+        check(all(type(params[member]) is kind for member, kind in wanted.items()), "types of %r" % (params,))
+        check(params.get("pool", "auto") in POOLS, "pool of %r" % (params,))
+        seen = {"name": name, **{"file" if k == "name" else k: v for k, v in params.items()
+                                 if k not in ("instance", "call")}}
+        if "fd" in params:
+            check(params["fd"] < len(self.received), "a descriptor that did not come")
+            fd = self.received[params["fd"]]
+            check(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY, "a source that can be written")
+            seen["content"] = os.pread(fd, 64, 0).decode(errors="replace")
+        self.calls.append(seen)
+        answer = self.answers[name]
+        if answer is None:
+            return
+        if "error" in answer:
+            self.error(request, answer["error"], "scripted")
+            return
+        self.result(request)
+        for event in answer["events"]:
+            if event in ("poweroff", "reset"):
+                self.obey(event)
+            else:
+                self.device_event(device, event)
+
+    def device_event(self, device, event):
+        self.send({"event": "device", "instance": device["instance"], "type": device["type"], **event})
 
     def step(self, request, allowed, state, reason):
         if self.state not in allowed:
@@ -302,7 +393,20 @@ class Worker:
         elif word == "reset":
             self.ran_ms = 0.0
             self.change("running", "guest_reset")
-
+        elif word == "reconnect":
+            self.drop_control()
+        elif word == "calls":
+            self.write(b"<" + json.dumps(self.calls).encode() + b">\n")
+        elif word.startswith("on "):
+            _, name, answer = word.split(" ", 2)
+            check(name in CALLS, "unknown call " + name)
+            self.answers[name] = json.loads(answer)
+            self.write(b"<set>\n")
+        elif word.startswith("event "):
+            event = json.loads(word.split(" ", 1)[1])
+            device, = [d for d in self.devices.values() if d["type"] == event["type"]]
+            self.device_event(device, event)
+            self.write(b"<sent>\n")
         elif word == "devices":
             heads = {fd: os.pread(fd, 16, 0).decode(errors="replace") for fd in self.disks}
             self.write(b"<" + json.dumps([self.config["devices"], heads]).encode() + b">\n")

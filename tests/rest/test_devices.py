@@ -18,7 +18,8 @@ CONTROLLER, DISK, DVD, DISK_IMAGE, DVD_IMAGE = (
     (6, "Microsoft:Hyper-V:Synthetic SCSI Controller"), (17, "Microsoft:Hyper-V:Synthetic Disk Drive"),
     (16, "Microsoft:Hyper-V:Synthetic DVD Drive"), (31, "Microsoft:Hyper-V:Virtual Hard Disk"),
     (31, "Microsoft:Hyper-V:Virtual CD/DVD Disk"))
-COMPONENTS = {"heartbeat": "Heartbeat", "shutdown": "Shutdown", "timesync": "TimeSync", "kvp": "KvpExchange"}
+COMPONENTS = {"heartbeat": "Heartbeat", "shutdown": "Shutdown", "timesync": "TimeSync", "kvp": "KvpExchange",
+              "vss": "Vss"}
 
 
 def setting(kind, **properties):
@@ -417,7 +418,7 @@ def test_integration_components_are_switched(service):
         assert properties_of(service, component["self"])["EnabledState"] == 3
         service.start_vm(vm)
         told, _ = devices(service, vm)
-        assert {d["type"] for d in told} == {"com", "keyboard", *COMPONENTS} - {kind}
+        assert {d["type"] for d in told} == {"com", "keyboard", "hvsock", *COMPONENTS} - {kind}
         problem(service.change(class_name, instance_id, EnabledState=2), 409, currentState=2)
         service.request_state(vm, 3)
         assert service.change(class_name, instance_id, EnabledState=2).status_code == 200
@@ -433,7 +434,8 @@ def test_instances_are_where_guests_look_for_them(service):
     assert told[0] == told[1] == {
         "com": None, "keyboard": "D34B2567-B9B6-42B9-8778-0A4EC0B955BF",
         "heartbeat": "FD149E91-82E0-4A7D-AFA6-2A4166CBD7C0", "shutdown": "B6650FF7-33BC-4840-8048-E0676786F393",
-        "timesync": "2DD1CE17-079E-403C-B352-A1921EE207EE", "kvp": "242FF919-07DB-4180-9C2E-B86CB68C8C55"}
+        "timesync": "2DD1CE17-079E-403C-B352-A1921EE207EE", "kvp": "242FF919-07DB-4180-9C2E-B86CB68C8C55",
+        "vss": "2450EE40-33BF-4FBD-892E-9FB06E9214CF", "hvsock": "A5201C21-2770-4C11-A68E-F182EDB29220"}
 
 
 def test_an_old_store_gains_the_new_tables(service):
@@ -441,8 +443,10 @@ def test_an_old_store_gains_the_new_tables(service):
     vm = service.define()
     service.stop()
     with sqlite3.connect(service.root + "/state/vmms.db") as db:
-        for table in ("scsi_drive", "scsi_controller", "vm_integration"):
+        for table in ("scsi_drive", "scsi_controller", "vm_integration", "vm_kvp"):
             db.execute("DROP TABLE " + table)
+        for column in ("dynamic", "minimum_mib", "maximum_mib", "buffer_percent", "weight"):
+            db.execute("ALTER TABLE vm_memory DROP COLUMN " + column)
         db.execute("PRAGMA user_version = 1")
     service.start()
     assert service.vm(vm)["ElementName"] == "vm"

@@ -54,6 +54,7 @@ static struct store_vm machine(const char *id, const char *name)
 			      .requested_state = 12,
 			      .processor_count = 4,
 			      .startup_mib = 512,
+			      .dynamic_memory = {true, 256, 1024, 30, 7000},
 			      .has_linux_direct = true};
 
 	strcpy(vm.id, id);
@@ -103,7 +104,7 @@ static void what_goes_in_comes_out(void **state)
 	struct store_vm vm = machine(ID_A, "näme \"1\"");
 	struct seen seen;
 
-	assert_int_equal(store_schema_version(store), 2);
+	assert_int_equal(store_schema_version(store), 3);
 	assert_int_equal(store_vm_insert(store, &vm), 0);
 	seen = vms_of(store);
 	assert_int_equal(seen.count, 1);

@@ -51,6 +51,8 @@ static void allowed_transitions_are_these(void **state)
 		{VM_OFF, 2, VM_ACTION_START, VM_STARTING},
 		{VM_STARTING, 3, VM_ACTION_TURN_OFF, VM_STOPPING},
 		{VM_RUNNING, 3, VM_ACTION_TURN_OFF, VM_STOPPING},
+		{VM_RUNNING, 4, VM_ACTION_SHUTDOWN, VM_SHUTTING_DOWN},
+		{VM_RUNNING, 10, VM_ACTION_REBOOT, VM_REBOOTING},
 		{VM_RUNNING, 9, VM_ACTION_PAUSE, VM_PAUSING},
 		{VM_RUNNING, 11, VM_ACTION_RESET, VM_RESETTING},
 		{VM_RUNNING, 32776, VM_ACTION_PAUSE, VM_PAUSING},
@@ -61,6 +63,10 @@ static void allowed_transitions_are_these(void **state)
 		{VM_PAUSED, 32777, VM_ACTION_RESUME, VM_RESUMING},
 		{VM_RESUMING, 3, VM_ACTION_TURN_OFF, VM_STOPPING},
 		{VM_RESETTING, 3, VM_ACTION_TURN_OFF, VM_STOPPING},
+		{VM_SHUTTING_DOWN, 3, VM_ACTION_TURN_OFF, VM_STOPPING},
+		{VM_SHUTTING_DOWN, 11, VM_ACTION_RESET, VM_RESETTING},
+		{VM_REBOOTING, 3, VM_ACTION_TURN_OFF, VM_STOPPING},
+		{VM_REBOOTING, 11, VM_ACTION_RESET, VM_RESETTING},
 	};
 	size_t count = 0;
 
@@ -84,8 +90,8 @@ static void refusals_have_their_reason(void **state)
 		enum vm_refusal refusal;
 	} rows[] = {
 		{VM_RUNNING, 2, VM_REFUSED_ALREADY},     {VM_OFF, 3, VM_REFUSED_ALREADY},
-		{VM_PAUSED, 9, VM_REFUSED_ALREADY},      {VM_RUNNING, 4, VM_REFUSED_COMPONENTS},
-		{VM_RUNNING, 10, VM_REFUSED_COMPONENTS}, {VM_RUNNING, 6, VM_REFUSED_SAVE},
+		{VM_PAUSED, 9, VM_REFUSED_ALREADY},      {VM_SHUTTING_DOWN, 4, VM_REFUSED_BUSY},
+		{VM_REBOOTING, 10, VM_REFUSED_BUSY},     {VM_RUNNING, 6, VM_REFUSED_SAVE},
 		{VM_OFF, 9, VM_REFUSED_STATE},           {VM_OFF, 4, VM_REFUSED_STATE},
 		{VM_STOPPING, 3, VM_REFUSED_BUSY},       {VM_STARTING, 2, VM_REFUSED_BUSY},
 		{VM_RUNNING, 7, VM_REFUSED_UNKNOWN},     {VM_RUNNING, 32773, VM_REFUSED_UNKNOWN},
@@ -104,7 +110,7 @@ static void available_states_are_the_allowed_requests(void **state)
 	assert_int_equal(vm_state_available(VM_OFF, available, 8), 1);
 	assert_int_equal(available[0], 2);
 	assert_int_equal(vm_state_available(VM_STOPPING, available, 8), 0);
-	assert_int_equal(vm_state_available(VM_RUNNING, available, 8), 4);
+	assert_int_equal(vm_state_available(VM_RUNNING, available, 8), 6);
 	assert_int_equal(vm_state_available(VM_RUNNING, available, 2), 2);
 }
 
@@ -115,6 +121,8 @@ static void the_model_shows_documented_numbers(void **state)
 	assert_int_equal(vm_state_enabled_state(VM_RUNNING), 2);
 	assert_int_equal(vm_state_enabled_state(VM_PAUSED), 9);
 	assert_int_equal(vm_state_enabled_state(VM_STOPPING), 4);
+	assert_int_equal(vm_state_enabled_state(VM_SHUTTING_DOWN), 4);
+	assert_int_equal(vm_state_enabled_state(VM_REBOOTING), 2);
 	for (int s = 0; s < VM_STATE_COUNT; s++)
 		assert_true(vm_state_enabled_state((enum vm_state)s) <= 10);
 	assert_int_equal(vm_action_goal(VM_ACTION_PAUSE), VM_PAUSED);

@@ -91,7 +91,7 @@ static void requests_have_the_contract_s_form(void **state)
 	free(text);
 	strcpy(vm.element_name, "n\"");
 	strcpy(vm.command_line, "a=\"b\"");
-	text = worker_wire_config(&vm, &nothing, NULL);
+	text = worker_wire_config(&vm, &nothing, NULL, NULL);
 	assert_string_equal(
 		text, "{\"version\":1,\"id\":\"I\",\"name\":\"n\\\"\",\"processors\":{\"count\":2},"
 		      "\"memory\":{\"startup_mib\":512},\"boot\":{\"kind\":\"linux\",\"command_line\":"
@@ -116,7 +116,7 @@ static void devices_have_the_contract_s_form(void **state)
 			    .read_only = true}}};
 	static const int fds[] = {9, -1, -1, 10};
 	struct store_vm vm = {.id = "I", .components = {[STORE_KVP] = true}};
-	char *text = worker_wire_config(&vm, &storage, fds);
+	char *text = worker_wire_config(&vm, &storage, fds, NULL);
 	const char *devices = strstr(text, "\"devices\":");
 
 	assert_non_null(devices);
