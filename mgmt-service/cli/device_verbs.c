@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Commands about SCSI controllers, drives and integration services. */
-#include <fnmatch.h>
+/* Commands about SCSI controllers and drives. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -18,8 +17,6 @@
 
 #define LOCATIONS       64
 #define ACCESS_READABLE 1
-#define STATE_ENABLED   2
-#define STATE_DISABLED  3
 
 /* What a machine has for storage: arrays of properties, each with its path. */
 struct storage {
@@ -27,7 +24,7 @@ struct storage {
 	json *images;
 };
 
-static json *components_of(struct stage *stage, json *vm, const char *class)
+json *object_components(struct stage *stage, json *vm, const char *class)
 {
 	char *system = object_setting_path("Msvm_VirtualSystemSettingData", object_text(vm, "Id"), NULL),
 	     *path = object_format("%s/associators?AssocClass=" COMPONENT "&ResultClass=%s", system, class);
@@ -47,9 +44,9 @@ static void storage_close(struct storage *storage)
 static bool storage_read(struct stage *stage, json *vm, struct storage *storage)
 {
 	storage->images = NULL;
-	storage->resources = components_of(stage, vm, RESOURCE);
+	storage->resources = object_components(stage, vm, RESOURCE);
 	if (storage->resources)
-		storage->images = components_of(stage, vm, IMAGE);
+		storage->images = object_components(stage, vm, IMAGE);
 	if (storage->images)
 		return true;
 	storage_close(storage);
@@ -362,14 +359,12 @@ void verb_add_vm_scsi_controller(struct stage *stage)
 	vm_each(stage, add_controller);
 }
 
-/* What a Remove or Set command is for: objects of the pipeline, unless machines are named. */
-static bool is_piped(struct stage *stage)
+bool object_is_piped(struct stage *stage)
 {
 	return stage->input && !parameters_get(&stage->parameters, "VMName")->given;
 }
 
-/* The machine that a piped object belongs to. */
-static json *machine_of(json *object)
+json *object_machine(json *object)
 {
 	json *vm = json_object_new_object();
 
@@ -387,8 +382,7 @@ static char *resource_path(const char *instance_id)
 	return path;
 }
 
-/* Of a piped object of one of these commands. NULL after a message. */
-static const char *piped_id(struct stage *stage, size_t index, const char *what)
+const char *object_piped_id(struct stage *stage, size_t index, const char *what)
 {
 	json *object = json_object_array_get_idx(stage->input, index);
 	const char *id = object_text(object, "Id");
@@ -402,7 +396,7 @@ static const char *piped_id(struct stage *stage, size_t index, const char *what)
 static void remove_piped(struct stage *stage, const char *what)
 {
 	for (size_t i = 0; i < json_object_array_length(stage->input); i++) {
-		const char *id = piped_id(stage, i, what);
+		const char *id = object_piped_id(stage, i, what);
 		char *path = id ? resource_path(id) : NULL;
 
 		if (path)
@@ -430,7 +424,7 @@ static void remove_controller(struct stage *stage, json *vm)
 
 void verb_remove_vm_scsi_controller(struct stage *stage)
 {
-	if (is_piped(stage))
+	if (object_is_piped(stage))
 		remove_piped(stage, "SCSI controller");
 	else
 		vm_each(stage, remove_controller);
@@ -592,7 +586,7 @@ void verb_remove_vm_hard_disk_drive(struct stage *stage)
 {
 	if (!controller_type_is_known(stage))
 		return;
-	if (is_piped(stage))
+	if (object_is_piped(stage))
 		remove_piped(stage, "hard drive");
 	else
 		vm_each(stage, remove_disk);
@@ -600,7 +594,7 @@ void verb_remove_vm_hard_disk_drive(struct stage *stage)
 
 void verb_remove_vm_dvd_drive(struct stage *stage)
 {
-	if (is_piped(stage))
+	if (object_is_piped(stage))
 		remove_piped(stage, "DVD drive");
 	else
 		vm_each(stage, remove_dvd);
@@ -666,134 +660,14 @@ static void set_dvd(struct stage *stage, json *vm)
 
 void verb_set_vm_dvd_drive(struct stage *stage)
 {
-	for (size_t i = 0; is_piped(stage) && i < json_object_array_length(stage->input); i++) {
-		const char *id = piped_id(stage, i, "DVD drive");
-		json *vm = machine_of(json_object_array_get_idx(stage->input, i));
+	for (size_t i = 0; object_is_piped(stage) && i < json_object_array_length(stage->input); i++) {
+		const char *id = object_piped_id(stage, i, "DVD drive");
+		json *vm = object_machine(json_object_array_get_idx(stage->input, i));
 
 		if (id)
 			set_dvd_of(stage, vm, id);
 		json_object_put(vm);
 	}
-	if (!is_piped(stage))
+	if (!object_is_piped(stage))
 		vm_each(stage, set_dvd);
-}
-
-/* ---- integration services ---- */
-
-static json *service_object(json *vm, json *component)
-{
-	json *o = json_object_new_object();
-
-	object_put_text(o, "VMName", object_text(vm, "Name"));
-	object_put_text(o, "Name", object_text(component, "ElementName"));
-	object_put(o, "Enabled",
-		   json_object_new_boolean(object_number(component, "EnabledState") == STATE_ENABLED));
-	object_put_text(o, "PrimaryStatusDescription", "");
-	object_put_text(o, "SecondaryStatusDescription", "");
-	object_put_text(o, "Id", object_text(component, "InstanceID"));
-	object_put_text(o, "VMId", object_text(vm, "Id"));
-	return o;
-}
-
-typedef void visit_service(struct stage *stage, json *vm, const char *class, json *component);
-
-/* Those of a machine that one of the names means; without names all. Complains when there is none. */
-static void each_service(struct stage *stage, json *vm, const char *const *names, size_t count,
-			 visit_service *visit)
-{
-	/* In the order of their names, as tables show them. */
-	static const char *const classes[] = {
-		"Msvm_HeartbeatComponentSettingData", "Msvm_KvpExchangeComponentSettingData",
-		"Msvm_ShutdownComponentSettingData", "Msvm_TimeSyncComponentSettingData"};
-	int errors = stage->shell->errors;
-	bool any = false;
-
-	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
-		json *found = components_of(stage, vm, classes[i]),
-		     *component = found ? json_object_array_get_idx(found, 0) : NULL;
-		bool wanted = !count;
-
-		for (size_t n = 0; n < count; n++)
-			wanted |= fnmatch(names[n], object_text(component, "ElementName"), FNM_CASEFOLD) == 0;
-		if (component && wanted) {
-			visit(stage, vm, classes[i], component);
-			any = true;
-		}
-		json_object_put(found);
-	}
-	if (!any && errors == stage->shell->errors)
-		stage_error(stage, "\"%s\" has no integration service \"%s\".", object_text(vm, "Name"),
-			    count ? names[0] : "");
-}
-
-/* Of the machines that the parameters mean, or of those that come through the pipeline. */
-static void each_named_service(struct stage *stage, visit_service *visit)
-{
-	const struct parameter_value *names = parameters_get(&stage->parameters, "Name");
-	json *vms = vm_chosen(stage, "VMName");
-
-	for (size_t i = 0; i < json_object_array_length(vms); i++)
-		each_service(stage, json_object_array_get_idx(vms, i), names->items, names->count, visit);
-	json_object_put(vms);
-}
-
-static void get_service(struct stage *stage, json *vm, const char *class, json *component)
-{
-	json_object_array_add(stage->output, service_object(vm, component));
-}
-
-void verb_get_vm_service(struct stage *stage)
-{
-	each_named_service(stage, get_service);
-}
-
-static void switch_service(struct stage *stage, json *vm, const char *class, json *component, int state)
-{
-	json *setting = object_setting(class, "", NULL), *properties = object_member(setting, "properties");
-
-	object_put_text(properties, "InstanceID", object_text(component, "InstanceID"));
-	object_put(properties, "EnabledState", json_object_new_int(state));
-	if (!object_modify_setting(stage, setting) || !parameters_switch(&stage->parameters, "Passthru"))
-		return;
-	object_put(component, "EnabledState", json_object_new_int(state));
-	get_service(stage, vm, class, component);
-}
-
-static void enable_service(struct stage *stage, json *vm, const char *class, json *component)
-{
-	switch_service(stage, vm, class, component, STATE_ENABLED);
-}
-
-static void disable_service(struct stage *stage, json *vm, const char *class, json *component)
-{
-	switch_service(stage, vm, class, component, STATE_DISABLED);
-}
-
-/* Without -Name the pipeline brings services, not machines. */
-static void switch_services(struct stage *stage, visit_service *visit)
-{
-	if (!is_piped(stage) || parameters_get(&stage->parameters, "Name")->given) {
-		each_named_service(stage, visit);
-		return;
-	}
-	for (size_t i = 0; i < json_object_array_length(stage->input); i++) {
-		json *service = json_object_array_get_idx(stage->input, i), *vm;
-		const char *name = object_text(service, "Name");
-
-		if (!piped_id(stage, i, "integration service"))
-			continue;
-		vm = machine_of(service);
-		each_service(stage, vm, &name, 1, visit);
-		json_object_put(vm);
-	}
-}
-
-void verb_enable_vm_service(struct stage *stage)
-{
-	switch_services(stage, enable_service);
-}
-
-void verb_disable_vm_service(struct stage *stage)
-{
-	switch_services(stage, disable_service);
 }

@@ -41,6 +41,38 @@ bool object_remove_settings(struct stage *stage, json *paths);
 /* In vm_verbs.c: the machines a command is for, by that parameter, else from the pipeline. A new array. */
 json *vm_chosen(struct stage *stage, const char *parameter);
 void vm_each(struct stage *stage, void (*visit)(struct stage *stage, json *vm));
+/* One device setting's properties, to be put; NULL after an error. */
+json *vm_setting(struct stage *stage, const char *class, const char *id, const char *suffix);
+/* A size in bytes that has to be whole MiB; 0 when it is not given. False after a message. */
+bool vm_mebibytes(struct stage *stage, const char *name, uint64_t *mib);
+/* The path of a machine, to be freed. */
+char *vm_path(json *vm);
+/* With -Passthru, the machine as it is now. */
+void vm_pass_through(struct stage *stage, json *vm);
+/* Asks on a terminal; without one only -Force will do. */
+bool vm_confirmed(struct stage *stage, const char *what, json *vm);
+/* RequestStateChange of the machines of -Name; `confirm` NULL: nobody is asked. */
+void vm_request_state(struct stage *stage, int requested, const char *confirm);
+
+/* In guest_verbs.c: what a summary says of the guest. */
+void guest_describe(json *vm, json *summary);
+
+/* Parameters that set memory, by their names; NULL: the command has none. `dynamic` is a value: "true", "$false". */
+struct guest_memory_names {
+	const char *startup, *minimum, *maximum, *buffer, *priority, *dynamic;
+};
+
+/* Those of them that are given. False after a message. */
+bool guest_set_memory(struct stage *stage, const char *vm_id, const struct guest_memory_names *names);
+
+/* In device_verbs.c: a machine's settings of a class, as object_list(). */
+json *object_components(struct stage *stage, json *vm, const char *class);
+/* What a Remove or Set command is for: objects of the pipeline, unless machines are named. */
+bool object_is_piped(struct stage *stage);
+/* The machine that a piped object belongs to. */
+json *object_machine(json *object);
+/* Of a piped object of one of these commands. NULL after a message. */
+const char *object_piped_id(struct stage *stage, size_t index, const char *what);
 
 /* In device_verbs.c: adds to the settings of DefineSystem or AddResourceSettings what New-VM -VHDPath asks
  * for. */

@@ -29,17 +29,37 @@ static const struct parameter new_vm[] = {
 	STRING("VHDPath"), END };
 static const struct parameter set_vm[] = {
 	VM_NAME(1), STRING("NewVMName"), STRING("Notes"), NUMBER("ProcessorCount"), BYTES("MemoryStartupBytes"),
+	BYTES("MemoryMinimumBytes"), BYTES("MemoryMaximumBytes"), SWITCH("DynamicMemory"), SWITCH("StaticMemory"),
 	STRING("KernelPath"), STRING("InitialRamdiskPath"), STRING("CommandLine"), SWITCH("Passthru"), END };
 static const struct parameter rename_vm[] = {
 	VM_NAME(1), { "NewName", NULL, PARAMETER_STRING, 2, PARAMETER_MANDATORY }, SWITCH("Passthru"), END };
 static const struct parameter act_on_vm[] = { VM_NAME(1), SWITCH("Passthru"), END };
 static const struct parameter force_vm[] = { VM_NAME(1), SWITCH("Force"), SWITCH("Passthru"), END };
+static const struct parameter restart_vm[] = {
+	VM_NAME(1), STRING("Type"), SWITCH("Force"), SWITCH("Passthru"), END };
 static const struct parameter stop_vm[] = {
 	VM_NAME(1), SWITCH("TurnOff"), SWITCH("Save"), SWITCH("Force"), SWITCH("Passthru"), END };
 static const struct parameter connect_vm[] = { { "VMName", "Name", PARAMETER_STRING, 1, PARAMETER_MANDATORY }, END };
 static const struct parameter of_vm[] = { OF_VM(1), END };
 static const struct parameter set_processor[] = { OF_VM(1), NUMBER("Count"), SWITCH("Passthru"), END };
-static const struct parameter set_memory[] = { OF_VM(1), BYTES("StartupBytes"), SWITCH("Passthru"), END };
+static const struct parameter set_memory[] = {
+	OF_VM(1), BYTES("StartupBytes"), BYTES("MinimumBytes"), BYTES("MaximumBytes"), STRING("DynamicMemoryEnabled"),
+	NUMBER("Buffer"), NUMBER("Priority"), SWITCH("Passthru"), END };
+static const struct parameter get_kvp[] = {
+	{ "VMName", NULL, PARAMETER_STRINGS, 1, PARAMETER_MANDATORY },
+	{ "Name", NULL, PARAMETER_STRINGS, 2, PARAMETER_OPTIONAL }, END };
+static const struct parameter set_kvp[] = {
+	{ "VMName", NULL, PARAMETER_STRINGS, 1, PARAMETER_MANDATORY },
+	{ "Name", NULL, PARAMETER_STRING, 2, PARAMETER_MANDATORY },
+	{ "Data", NULL, PARAMETER_STRING, 3, PARAMETER_OPTIONAL }, SWITCH("HostOnly"), END };
+static const struct parameter remove_kvp[] = {
+	{ "VMName", NULL, PARAMETER_STRINGS, 1, PARAMETER_MANDATORY },
+	{ "Name", NULL, PARAMETER_STRING, 2, PARAMETER_MANDATORY }, END };
+static const struct parameter copy_file[] = {
+	VM_NAME(1), { "SourcePath", NULL, PARAMETER_STRING, 2, PARAMETER_MANDATORY },
+	{ "DestinationPath", NULL, PARAMETER_STRING, 3, PARAMETER_MANDATORY },
+	{ "FileSource", NULL, PARAMETER_STRING, PARAMETER_NAMED, PARAMETER_MANDATORY },
+	SWITCH("CreateFullPath"), SWITCH("Force"), END };
 static const struct parameter get_scsi[] = { OF_VM(1), NUMBER_AT("ControllerNumber", 2), END };
 static const struct parameter add_scsi[] = { OF_VM(1), SWITCH("Passthru"), END };
 static const struct parameter remove_scsi[] = { OF_VM(1), NUMBER_NEEDED("ControllerNumber", 2), END };
@@ -83,7 +103,8 @@ static const struct column processor_columns[] = {
 	{ "VMName", "VMName", CELL_PLAIN }, { "Count", "Count", CELL_PLAIN }, { NULL, NULL, CELL_PLAIN } };
 static const struct column memory_columns[] = {
 	{ "VMName", "VMName", CELL_PLAIN }, { "DynamicMemoryEnabled", "DynamicMemoryEnabled", CELL_PLAIN },
-	{ "Startup(M)", "Startup", CELL_MIB }, { NULL, NULL, CELL_PLAIN } };
+	{ "Minimum(M)", "Minimum", CELL_MIB }, { "Startup(M)", "Startup", CELL_MIB },
+	{ "Maximum(M)", "Maximum", CELL_MIB }, { NULL, NULL, CELL_PLAIN } };
 static const struct column scsi_columns[] = {
 	{ "VMName", "VMName", CELL_PLAIN }, { "ControllerNumber", "ControllerNumber", CELL_PLAIN },
 	{ "Drives", "Drives", CELL_PLAIN }, { NULL, NULL, CELL_PLAIN } };
@@ -100,6 +121,9 @@ static const struct column service_columns[] = {
 	{ "VMName", "VMName", CELL_PLAIN }, { "Name", "Name", CELL_PLAIN }, { "Enabled", "Enabled", CELL_PLAIN },
 	{ "PrimaryStatusDescription", "PrimaryStatusDescription", CELL_PLAIN },
 	{ "SecondaryStatusDescription", "SecondaryStatusDescription", CELL_PLAIN }, { NULL, NULL, CELL_PLAIN } };
+static const struct column kvp_columns[] = {
+	{ "VMName", "VMName", CELL_PLAIN }, { "Source", "Source", CELL_PLAIN }, { "Name", "Name", CELL_PLAIN },
+	{ "Data", "Data", CELL_PLAIN }, { NULL, NULL, CELL_PLAIN } };
 static const struct column command_columns[] = {
 	{ "Name", "Name", CELL_PLAIN }, { "Parameters", "Parameters", CELL_PLAIN }, { NULL, NULL, CELL_PLAIN } };
 
@@ -114,7 +138,7 @@ const struct verb verbs[] = {
 	{ "Stop-VM",                      "spvm",   stop_vm,        verb_stop_vm,                   vm_columns,        false },
 	{ "Suspend-VM",                   NULL,     act_on_vm,      verb_suspend_vm,                vm_columns,        false },
 	{ "Resume-VM",                    NULL,     act_on_vm,      verb_resume_vm,                 vm_columns,        false },
-	{ "Restart-VM",                   NULL,     force_vm,       verb_restart_vm,                vm_columns,        false },
+	{ "Restart-VM",                   NULL,     restart_vm,     verb_restart_vm,                vm_columns,        false },
 	{ "Connect-VM",                   NULL,     connect_vm,     verb_connect_vm,                NULL,              false },
 	{ "Get-VMProcessor",              NULL,     of_vm,          verb_get_vm_processor,          processor_columns, false },
 	{ "Set-VMProcessor",              NULL,     set_processor,  verb_set_vm_processor,          processor_columns, false },
@@ -133,6 +157,10 @@ const struct verb verbs[] = {
 	{ "Get-VMIntegrationService",     NULL,     get_service,    verb_get_vm_service,            service_columns,   false },
 	{ "Enable-VMIntegrationService",  NULL,     switch_service, verb_enable_vm_service,         service_columns,   false },
 	{ "Disable-VMIntegrationService", NULL,     switch_service, verb_disable_vm_service,        service_columns,   false },
+	{ "Get-VMKvpItem",                NULL,     get_kvp,        verb_get_vm_kvp_item,           kvp_columns,       false },
+	{ "Set-VMKvpItem",                NULL,     set_kvp,        verb_set_vm_kvp_item,           kvp_columns,       false },
+	{ "Remove-VMKvpItem",             NULL,     remove_kvp,     verb_remove_vm_kvp_item,        kvp_columns,       false },
+	{ "Copy-VMFile",                  NULL,     copy_file,      verb_copy_vm_file,              NULL,              false },
 	{ "Get-VMHost",                   NULL,     none,           verb_get_vm_host,               NULL,              false },
 	{ "Get-CimInstance",              "gcim",   cim_instance,   verb_get_cim_instance,          NULL,              false },
 	{ "Get-Command",                  "gcm",    none,           verb_get_command,               command_columns,   false },

@@ -16,11 +16,7 @@
 #define MIB       (INT64_C(1024) * 1024)
 
 #define REQUEST_ENABLED  2
-#define REQUEST_DISABLED 3
-#define REQUEST_SHUTDOWN 4
-#define REQUEST_OFFLINE  6
 #define REQUEST_QUIESCE  9
-#define REQUEST_RESET    11
 
 static const char *state_name(int64_t enabled_state)
 {
@@ -65,6 +61,7 @@ static json *vm_object(json *summary)
 				? json_object_get_string(json_object_array_get_idx(status, 0))
 				: "");
 	object_put_text(o, "Version", object_text(summary, "Version"));
+	guest_describe(o, summary);
 	object_put_text(o, "Id", object_text(summary, "Name"));
 	object_put(o, "ProcessorCount", json_object_new_int64(object_number(summary, "NumberOfProcessors")));
 	object_put_text(o, "Notes", object_text(summary, "Notes"));
@@ -169,7 +166,7 @@ static json *quantity(const char *class, const char *id, const char *suffix, uin
 	return o;
 }
 
-static bool mebibytes(struct stage *stage, const char *name, uint64_t *mib)
+bool vm_mebibytes(struct stage *stage, const char *name, uint64_t *mib)
 {
 	const struct parameter_value *value = parameters_get(&stage->parameters, name);
 
@@ -190,7 +187,7 @@ void verb_new_vm(struct stage *stage)
 	json *resources = json_object_new_array(), *direct, *answer;
 	uint64_t mib;
 
-	if (!mebibytes(stage, "MemoryStartupBytes", &mib)) {
+	if (!vm_mebibytes(stage, "MemoryStartupBytes", &mib)) {
 		json_object_put(body);
 		json_object_put(system);
 		json_object_put(resources);
@@ -221,7 +218,7 @@ void verb_new_vm(struct stage *stage)
 	json_object_put(answer);
 }
 
-static void pass_through(struct stage *stage, json *vm)
+void vm_pass_through(struct stage *stage, json *vm)
 {
 	if (parameters_switch(&stage->parameters, "Passthru"))
 		find_by(stage, "Name", object_text(vm, "Id"), stage->output);
@@ -281,11 +278,18 @@ void verb_set_vm(struct stage *stage)
 	const char *name = parameters_string(&stage->parameters, "NewVMName");
 	const char *notes = parameters_string(&stage->parameters, "Notes");
 	const struct parameter_value *count = parameters_get(&stage->parameters, "ProcessorCount");
+	bool dynamic = parameters_switch(&stage->parameters, "DynamicMemory"),
+	     fixed = parameters_switch(&stage->parameters, "StaticMemory");
+	struct guest_memory_names memory = {.startup = "MemoryStartupBytes",
+					    .minimum = "MemoryMinimumBytes",
+					    .maximum = "MemoryMaximumBytes",
+					    .dynamic = dynamic ? "true" : fixed ? "false" : NULL};
 	json *vms;
-	uint64_t mib;
 
-	if (!mebibytes(stage, "MemoryStartupBytes", &mib))
+	if (dynamic && fixed) {
+		stage_error(stage, "-DynamicMemory and -StaticMemory exclude each other.");
 		return;
+	}
 	vms = vm_chosen(stage, "Name");
 	for (size_t i = 0; i < json_object_array_length(vms); i++) {
 		json *vm = json_object_array_get_idx(vms, i);
@@ -294,14 +298,13 @@ void verb_set_vm(struct stage *stage)
 		if (count->given &&
 		    !set_quantity(stage, id, "Msvm_ProcessorSettingData", "Processor", count->number))
 			continue;
-		if (parameters_get(&stage->parameters, "MemoryStartupBytes")->given &&
-		    !set_quantity(stage, id, "Msvm_MemorySettingData", "Memory", mib))
+		if (!guest_set_memory(stage, id, &memory))
 			continue;
 		if (!set_direct_boot(stage, id))
 			continue;
 		if ((name || notes) && !set_system(stage, id, name, notes))
 			continue;
-		pass_through(stage, vm);
+		vm_pass_through(stage, vm);
 	}
 	json_object_put(vms);
 }
@@ -315,20 +318,19 @@ void verb_rename_vm(struct stage *stage)
 
 		if (set_system(stage, object_text(vm, "Id"), parameters_string(&stage->parameters, "NewName"),
 			       NULL))
-			pass_through(stage, vm);
+			vm_pass_through(stage, vm);
 	}
 	json_object_put(vms);
 }
 
-static char *system_path(json *vm)
+char *vm_path(json *vm)
 {
 	return object_format(CLASSES
 			     "Msvm_ComputerSystem/instances/CreationClassName=Msvm_ComputerSystem,Name=%s",
 			     object_text(vm, "Id"));
 }
 
-/* Asks on a terminal; without one only -Force will do. */
-static bool confirmed(struct stage *stage, const char *what, json *vm)
+bool vm_confirmed(struct stage *stage, const char *what, json *vm)
 {
 	char answer[16];
 
@@ -344,7 +346,7 @@ static bool confirmed(struct stage *stage, const char *what, json *vm)
 	       (answer[0] == '\n' || answer[0] == 'y' || answer[0] == 'Y');
 }
 
-static void request_state(struct stage *stage, int requested, const char *confirm)
+void vm_request_state(struct stage *stage, int requested, const char *confirm)
 {
 	json *vms = vm_chosen(stage, "Name");
 
@@ -352,13 +354,13 @@ static void request_state(struct stage *stage, int requested, const char *confir
 		json *vm = json_object_array_get_idx(vms, i), *body;
 		char *path;
 
-		if (confirm && !confirmed(stage, confirm, vm))
+		if (confirm && !vm_confirmed(stage, confirm, vm))
 			continue;
 		body = json_object_new_object();
 		object_put(body, "RequestedState", json_object_new_int(requested));
-		path = system_path(vm);
+		path = vm_path(vm);
 		if (object_call(stage, path, "RequestStateChange", body))
-			pass_through(stage, vm);
+			vm_pass_through(stage, vm);
 		free(path);
 	}
 	json_object_put(vms);
@@ -366,32 +368,17 @@ static void request_state(struct stage *stage, int requested, const char *confir
 
 void verb_start_vm(struct stage *stage)
 {
-	request_state(stage, REQUEST_ENABLED, NULL);
-}
-
-void verb_stop_vm(struct stage *stage)
-{
-	if (parameters_switch(&stage->parameters, "TurnOff"))
-		request_state(stage, REQUEST_DISABLED, NULL);
-	else if (parameters_switch(&stage->parameters, "Save"))
-		request_state(stage, REQUEST_OFFLINE, NULL);
-	else
-		request_state(stage, REQUEST_SHUTDOWN, NULL);
+	vm_request_state(stage, REQUEST_ENABLED, NULL);
 }
 
 void verb_suspend_vm(struct stage *stage)
 {
-	request_state(stage, REQUEST_QUIESCE, NULL);
+	vm_request_state(stage, REQUEST_QUIESCE, NULL);
 }
 
 void verb_resume_vm(struct stage *stage)
 {
-	request_state(stage, REQUEST_ENABLED, NULL);
-}
-
-void verb_restart_vm(struct stage *stage)
-{
-	request_state(stage, REQUEST_RESET, "Reset");
+	vm_request_state(stage, REQUEST_ENABLED, NULL);
 }
 
 void verb_remove_vm(struct stage *stage)
@@ -402,10 +389,10 @@ void verb_remove_vm(struct stage *stage)
 		json *vm = json_object_array_get_idx(vms, i), *body;
 		char *path;
 
-		if (!confirmed(stage, "Remove", vm))
+		if (!vm_confirmed(stage, "Remove", vm))
 			continue;
 		body = json_object_new_object();
-		path = system_path(vm);
+		path = vm_path(vm);
 		object_put_text(body, "AffectedSystem", path);
 		free(path);
 		if (object_call(stage, SERVICE, "DestroySystem", body) &&
@@ -431,8 +418,7 @@ void verb_connect_vm(struct stage *stage)
 	json_object_put(vms);
 }
 
-/* One device setting's properties, to be put; NULL after an error. */
-static json *read_setting(struct stage *stage, const char *class, const char *id, const char *suffix)
+json *vm_setting(struct stage *stage, const char *class, const char *id, const char *suffix)
 {
 	char *path = object_setting_path(class, id, suffix);
 	json *o = client_get(&stage->shell->client, path),
@@ -448,7 +434,7 @@ static json *read_setting(struct stage *stage, const char *class, const char *id
 static void add_processor(struct stage *stage, json *vm)
 {
 	json *properties =
-		     read_setting(stage, "Msvm_ProcessorSettingData", object_text(vm, "Id"), "Processor"),
+		     vm_setting(stage, "Msvm_ProcessorSettingData", object_text(vm, "Id"), "Processor"),
 	     *o;
 
 	if (!properties)
@@ -456,22 +442,6 @@ static void add_processor(struct stage *stage, json *vm)
 	o = json_object_new_object();
 	object_put_text(o, "VMName", object_text(vm, "Name"));
 	object_put(o, "Count", json_object_new_int64(object_number(properties, "VirtualQuantity")));
-	object_put_text(o, "VMId", object_text(vm, "Id"));
-	json_object_array_add(stage->output, o);
-	json_object_put(properties);
-}
-
-static void add_memory(struct stage *stage, json *vm)
-{
-	json *properties = read_setting(stage, "Msvm_MemorySettingData", object_text(vm, "Id"), "Memory"), *o;
-
-	if (!properties)
-		return;
-	o = json_object_new_object();
-	object_put_text(o, "VMName", object_text(vm, "Name"));
-	object_put(o, "DynamicMemoryEnabled",
-		   json_object_get(object_member(properties, "DynamicMemoryEnabled")));
-	object_put(o, "Startup", json_object_new_int64(object_number(properties, "VirtualQuantity") * MIB));
 	object_put_text(o, "VMId", object_text(vm, "Id"));
 	json_object_array_add(stage->output, o);
 	json_object_put(properties);
@@ -491,11 +461,6 @@ void verb_get_vm_processor(struct stage *stage)
 	vm_each(stage, add_processor);
 }
 
-void verb_get_vm_memory(struct stage *stage)
-{
-	vm_each(stage, add_memory);
-}
-
 static void change_processor(struct stage *stage, json *vm)
 {
 	const struct parameter_value *count = parameters_get(&stage->parameters, "Count");
@@ -507,27 +472,9 @@ static void change_processor(struct stage *stage, json *vm)
 		add_processor(stage, vm);
 }
 
-static void change_memory(struct stage *stage, json *vm)
-{
-	uint64_t mib;
-
-	if (!mebibytes(stage, "StartupBytes", &mib))
-		return;
-	if (parameters_get(&stage->parameters, "StartupBytes")->given &&
-	    !set_quantity(stage, object_text(vm, "Id"), "Msvm_MemorySettingData", "Memory", mib))
-		return;
-	if (parameters_switch(&stage->parameters, "Passthru"))
-		add_memory(stage, vm);
-}
-
 void verb_set_vm_processor(struct stage *stage)
 {
 	vm_each(stage, change_processor);
-}
-
-void verb_set_vm_memory(struct stage *stage)
-{
-	vm_each(stage, change_memory);
 }
 
 void verb_get_vm_host(struct stage *stage)

@@ -28,11 +28,8 @@ void memory_setting_fill(struct cim_instance *i, const struct store_vm *vm)
 
 	cim_set_string(i, Msvm_MemorySettingData_ElementName, "Memory");
 	cim_set_uint(i, Msvm_MemorySettingData_VirtualQuantity, vm->startup_mib);
-	/* Memory that is not dynamic has no other bounds than its size. */
-	cim_set_uint(i, Msvm_MemorySettingData_Reservation,
-		     dynamic->enabled ? dynamic->minimum_mib : vm->startup_mib);
-	cim_set_uint(i, Msvm_MemorySettingData_Limit,
-		     dynamic->enabled ? dynamic->maximum_mib : vm->startup_mib);
+	cim_set_uint(i, Msvm_MemorySettingData_Reservation, dynamic->minimum_mib);
+	cim_set_uint(i, Msvm_MemorySettingData_Limit, dynamic->maximum_mib);
 	cim_set_boolean(i, Msvm_MemorySettingData_DynamicMemoryEnabled, dynamic->enabled);
 	cim_set_uint(i, Msvm_MemorySettingData_TargetMemoryBuffer, dynamic->buffer_percent);
 	cim_set_uint(i, Msvm_MemorySettingData_Weight, dynamic->weight);
@@ -61,15 +58,14 @@ enum setting_put memory_setting_put(struct cim_context *context, const struct se
 {
 	struct store_dynamic_memory *dynamic = &target->vm->dynamic_memory;
 	uint64_t number = value->items[0].uint;
-	bool repeats = !dynamic->enabled && number == target->vm->startup_mib;
 
 	switch (property) {
 	case Msvm_MemorySettingData_VirtualQuantity:
 		return put_size(context, "VirtualQuantity", number, &target->vm->startup_mib);
 	case Msvm_MemorySettingData_Reservation:
-		return repeats ? SETTING_PUT : put_size(context, "Reservation", number, &dynamic->minimum_mib);
+		return put_size(context, "Reservation", number, &dynamic->minimum_mib);
 	case Msvm_MemorySettingData_Limit:
-		return repeats ? SETTING_PUT : put_size(context, "Limit", number, &dynamic->maximum_mib);
+		return put_size(context, "Limit", number, &dynamic->maximum_mib);
 	case Msvm_MemorySettingData_DynamicMemoryEnabled:
 		dynamic->enabled = value->items[0].boolean;
 		return SETTING_PUT;

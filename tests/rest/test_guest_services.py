@@ -399,7 +399,7 @@ def memory(service):
 def test_bounds_of_dynamic_memory(service):
     vm = service.define()
     before = memory(service)
-    assert not before["DynamicMemoryEnabled"] and before["Reservation"] == before["Limit"] == "256"
+    assert not before["DynamicMemoryEnabled"] and (before["Reservation"], before["Limit"]) == ("512", "1048576")
 
     def change(**properties):
         return service.change("Msvm_MemorySettingData", before["InstanceID"], **properties)

@@ -138,9 +138,10 @@ def test_paths_that_clients_walk(service):
     assert [i["properties"]["VirtualSystemIdentifier"] for i in found] == [vm]
     settings = found[0]["self"]
     assert names(settings + "/associators", AssocClass="Msvm_VirtualSystemSettingDataComponent") == [
+        "Msvm_GuestServiceInterfaceComponentSettingData",
         "Msvm_HeartbeatComponentSettingData", "Msvm_KvpExchangeComponentSettingData", "Msvm_MemorySettingData",
         "Msvm_ProcessorSettingData", "Msvm_SerialPortSettingData", "Msvm_ShutdownComponentSettingData",
-        "Msvm_TimeSyncComponentSettingData", "Undercroft_LinuxKernelDirectSettingData"]
+        "Msvm_TimeSyncComponentSettingData", "Msvm_VssComponentSettingData", "Undercroft_LinuxKernelDirectSettingData"]
     assert names(settings + "/associators", ResultClass="Msvm_MemorySettingData", Role="groupcomponent",
                  ResultRole="PartComponent") == ["Msvm_MemorySettingData"]
     assert names(settings + "/associators", Role="PartComponent") == []
@@ -180,7 +181,7 @@ def test_filter_selection_and_pages(service):
     problem(service.request("GET", path + "?$max=many"), 400, field="$max")
     problem(service.request("GET", path + "?$class=near"), 400, field="$class")
     base = service.get("classes/CIM_ResourceAllocationSettingData/instances")["instances"]
-    assert len(base) == 56
+    assert len(base) == 70
     assert service.get("classes/CIM_ResourceAllocationSettingData/instances?$class=exact")["instances"] == []
 
 
@@ -225,9 +226,9 @@ def test_settings_that_nothing_backs_are_refused(service):
     assert answer.json()["ResultingResourceSettings"] == [memory["self"]]
     assert service.get(memory["self"])["properties"]["VirtualQuantity"] == "512"
     memory = service.get(memory["self"])
-    memory["properties"]["DynamicMemoryEnabled"] = True
+    memory["properties"]["HugePagesEnabled"] = True
     problem(service.call(SERVICE + "ModifyResourceSettings", {"ResourceSettings": [memory]}), 501,
-            field="DynamicMemoryEnabled")
+            field="HugePagesEnabled")
 
 
 def test_names_and_notes_change(service):

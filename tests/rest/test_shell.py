@@ -216,20 +216,115 @@ def test_integration_services(service):
     service.hvsh("New-VM", "a", "-KernelPath", service.kernel, check=0)
     found = rows(service.hvsh("Get-VMIntegrationService", "a", check=0).stdout)
     assert [(s["VMName"], s["Name"], s["Enabled"]) for s in found] == [
-        ("a", n, "True") for n in ("Heartbeat", "Key-Value Pair Exchange", "Shutdown", "Time Synchronization")]
+        ("a", n, str(n != "Guest Service Interface")) for n in (
+            "Guest Service Interface", "Heartbeat", "Key-Value Pair Exchange", "Shutdown", "Time Synchronization", "VSS")]
     assert list(found[0]) == ["VMName", "Name", "Enabled", "PrimaryStatusDescription", "SecondaryStatusDescription"]
 
     def enabled():
         lines = service.hvsh("-Json", "Get-VMIntegrationService", "a", check=0).stdout.splitlines()
         return [json.loads(l)["Name"] for l in lines if json.loads(l)["Enabled"]]
     assert service.hvsh("Disable-VMIntegrationService", "Shutdown,Time*", "a", check=0).stdout == ""
-    assert enabled() == ["Heartbeat", "Key-Value Pair Exchange"]
+    assert enabled() == ["Heartbeat", "Key-Value Pair Exchange", "VSS"]
     passed = service.hvsh("Enable-VMIntegrationService", "-VMName", "a", "-Name", "shutdown", "-Passthru", check=0)
     assert rows(passed.stdout)[0]["Enabled"] == "True"
     service.hvsh("-c", "Get-VM a | Disable-VMIntegrationService Heartbeat", check=0)
     service.hvsh("-c", "Get-VMIntegrationService a | Where Enabled -eq False | Enable-VMIntegrationService", check=0)
-    assert len(enabled()) == 4
+    assert len(enabled()) == 6
     assert 'no integration service "Nope"' in service.hvsh("Get-VMIntegrationService", "a", "Nope", check=1).stderr
     assert "is no integration service" in service.hvsh("-c", "Get-VM a | Enable-VMIntegrationService", check=1).stderr
     service.hvsh("Start-VM", "a", check=0)
     assert "is running" in service.hvsh("Disable-VMIntegrationService", "Shutdown", "a", check=1).stderr
+
+
+def told(service, verb, *words):
+    return [json.loads(line) for line in service.hvsh("-Json", verb, *words, check=0).stdout.splitlines()]
+
+
+def test_guests_are_asked_to_go(service):
+    service.hvsh("New-VM", "a", "-KernelPath", service.kernel, check=0)
+    vm = service.vms()[0]["Name"]
+    assert "off" in service.hvsh("Stop-VM", "a", check=1).stderr
+    service.hvsh("Start-VM", "a", check=0)
+    service.guest_answers(vm, "shutdown.request", {"events": [{"what": "accepted"}, "reset"]})
+    assert "neither Reset nor Reboot" in service.hvsh("Restart-VM", "a", "-Type", "x", check=1).stderr
+    service.hvsh("Restart-VM", "a", "-Type", "Reboot", check=0)
+    service.guest_answers(vm, "shutdown.request", {"events": [{"what": "ended", "end": "refused", "status": 5}]})
+    assert "refused (0x00000005)" in service.hvsh("Stop-VM", "a", check=1).stderr
+    assert told(service, "Get-VM")[0]["State"] == "Running"
+    assert "saved states" in service.hvsh("Stop-VM", "a", "-Save", check=1).stderr
+    service.hvsh("Stop-VM", "a", "-Force", check=0)
+    assert told(service, "Get-VM")[0]["State"] == "Off"
+    service.hvsh("Start-VM", "a", check=0)
+    service.guest_answers(vm, "shutdown.request", {"events": ["poweroff"]})
+    passed = service.hvsh("Stop-VM", "a", "-Passthru", check=0)
+    assert rows(passed.stdout)[0]["State"] == "Off"
+
+
+def test_what_guests_say(service):
+    service.hvsh("New-VM", "a", "-KernelPath", service.kernel, check=0)
+    vm = service.vms()[0]["Name"]
+    assert told(service, "Get-VM")[0]["Heartbeat"] == ""
+    service.hvsh("Start-VM", "a", check=0)
+    assert told(service, "Get-VM")[0]["Heartbeat"] == "NoContact"
+    service.guest_event(vm, "heartbeat", "status", status=2, application=2)
+    wait_until(lambda: told(service, "Get-VM")[0]["Heartbeat"] == "OkApplicationsHealthy", "the heartbeat is shown")
+    services = {s["Name"]: s["PrimaryStatusDescription"] for s in told(service, "Get-VMIntegrationService", "a")}
+    assert services["Heartbeat"] == "OK" and services["Key-Value Pair Exchange"] == "No Contact"
+    assert services["Guest Service Interface"] == ""
+
+    service.hvsh("Set-VMKvpItem", "a", "role", "db", check=0)
+    service.hvsh("Set-VMKvpItem", "a", "role", "web", check=0)
+    service.hvsh("Set-VMKvpItem", "a", "owner", "me", "-HostOnly", check=0)
+    items = rows(service.hvsh("Get-VMKvpItem", "a", check=0).stdout)
+    assert items == [{"VMName": "a", "Source": "Host", "Name": "role", "Data": "web"},
+                     {"VMName": "a", "Source": "HostOnly", "Name": "owner", "Data": "me"}]
+    assert [i["Name"] for i in told(service, "Get-VMKvpItem", "a", "-Name", "o*")] == ["owner"]
+    service.hvsh("Remove-VMKvpItem", "a", "role", check=0)
+    assert "no item of this name" in service.hvsh("Remove-VMKvpItem", "a", "role", check=1).stderr
+    service.guest_answers(vm, "kvp.enumerate", {"events": [
+        {"what": "done", "call": "enumerate", "error": None, "status": 0, "items": [["OSName", "Debian"]]}]})
+    service.guest_event(vm, "kvp", "ready", ready=True)
+    wait_until(lambda: told(service, "Get-VM")[0]["GuestOperatingSystem"] == "Debian", "the guest's items are read")
+    assert ("Intrinsic", "OSName") in [(i["Source"], i["Name"]) for i in told(service, "Get-VMKvpItem", "a")]
+
+
+def test_files_are_copied(service):
+    service.hvsh("New-VM", "a", "-KernelPath", service.kernel, check=0)
+    vm = service.vms()[0]["Name"]
+    source = service.write("files/x", "X")
+    words = ("Copy-VMFile", "a", "-SourcePath", source, "-DestinationPath", "/root/", "-FileSource")
+    assert "Guest Service Interface" in service.hvsh(*words, "Host", check=1).stderr
+    service.hvsh("Enable-VMIntegrationService", "Guest Service Interface", "a", check=0)
+    service.hvsh("Start-VM", "a", check=0)
+    assert "does not answer" in service.hvsh(*words, "Host", check=1).stderr
+    assert "not supported" in service.hvsh(*words, "Guest", check=1).stderr
+    service.guest_answers(vm, "fcopy.copy", {"events": [{"what": "done", "error": None, "status": 0, "bytes": 1}]})
+    service.hvsh(*words, "Host", "-Force", "-CreateFullPath", check=0)
+    call = service.guest_calls(vm)[-1]
+    assert call["overwrite"] and call["create_path"] and (call["directory"], call["file"]) == ("/root", "x")
+
+
+def test_dynamic_memory(service):
+    service.hvsh("New-VM", "a", "-KernelPath", service.kernel, check=0)
+    service.hvsh("Set-VMMemory", "a", "-DynamicMemoryEnabled", "$true", "-MinimumBytes", "512MB", "-StartupBytes", "1GB",
+                 "-MaximumBytes", "4GB", "-Buffer", "25", "-Priority", "80", check=0)
+    memory, = told(service, "Get-VMMemory", "a")
+    assert {k: memory[k] for k in memory if k != "VMId"} == {
+        "VMName": "a", "DynamicMemoryEnabled": True, "Minimum": 512 << 20, "Startup": 1 << 30, "Maximum": 4 << 30,
+        "Buffer": 25, "Priority": 80}
+    assert list(rows(service.hvsh("Get-VMMemory", "a", check=0).stdout)[0]) == [
+        "VMName", "DynamicMemoryEnabled", "Minimum(M)", "Startup(M)", "Maximum(M)"]
+    assert "more than the startup" in service.hvsh("Set-VMMemory", "a", "-MinimumBytes", "2GB", check=1).stderr
+    assert "neither $true nor $false" in service.hvsh("Set-VMMemory", "a", "-DynamicMemoryEnabled", "x", check=1).stderr
+    assert "Weight" in service.hvsh("Set-VMMemory", "a", "-Priority", "101", check=1).stderr
+    service.hvsh("Start-VM", "a", check=0)
+    vm = service.vms()[0]["Name"]
+    assert told(service, "Get-VM")[0]["MemoryStatus"] == ""
+    service.guest_event(vm, "memory", "status", assigned_mib=1024, target_mib=1024, demand_mib=512, available_mib=512,
+                        hot_add=False, balloon=False)
+    wait_until(lambda: told(service, "Get-VM")[0]["MemoryDemand"] == 512 << 20, "demand is shown")
+    assert told(service, "Get-VM")[0]["MemoryStatus"] == "OK"
+    service.hvsh("Stop-VM", "a", "-TurnOff", check=0)
+    service.hvsh("Set-VM", "a", "-StaticMemory", "-MemoryStartupBytes", "256MB", check=0)
+    assert told(service, "Get-VMMemory", "a")[0]["DynamicMemoryEnabled"] is False
+    assert "exclude" in service.hvsh("Set-VM", "a", "-StaticMemory", "-DynamicMemory", check=1).stderr
