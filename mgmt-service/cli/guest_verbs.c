@@ -85,7 +85,8 @@ static void ask_to_go(struct stage *stage, json *vm, const char *method, int pla
 	char *path = component ? object_format("%s", object_text(component, "self")) : vm_path(vm);
 
 	if (component)
-		object_put(body, "Force", json_object_new_boolean(parameters_switch(&stage->parameters, "Force")));
+		object_put(body, "Force",
+			   json_object_new_boolean(parameters_switch(&stage->parameters, "Force")));
 	else
 		object_put(body, "RequestedState", json_object_new_int(plain));
 	if (object_call(stage, path, component ? method : "RequestStateChange", body))
@@ -155,11 +156,13 @@ static bool put_size(struct stage *stage, json *properties, const char *paramete
 static void put_number(struct stage *stage, json *properties, const char *parameter, const char *property,
 		       uint64_t factor)
 {
-	const struct parameter_value *value = parameter ? parameters_get(&stage->parameters, parameter) : NULL;
+	const struct parameter_value *value =
+		parameter ? parameters_get(&stage->parameters, parameter) : NULL;
 
 	if (value && value->given)
 		object_put(properties, property,
-			   json_object_new_uint64(value->number > UINT32_MAX ? UINT32_MAX : value->number * factor));
+			   json_object_new_uint64(value->number > UINT32_MAX ? UINT32_MAX
+									     : value->number * factor));
 }
 
 bool guest_set_memory(struct stage *stage, const char *vm_id, const struct guest_memory_names *names)
@@ -169,7 +172,8 @@ bool guest_set_memory(struct stage *stage, const char *vm_id, const struct guest
 	int dynamic = names->dynamic ? truth(names->dynamic) : -1;
 
 	if (names->dynamic && dynamic < 0) {
-		stage_error(stage, "-DynamicMemoryEnabled: \"%s\" is neither $true nor $false.", names->dynamic);
+		stage_error(stage, "-DynamicMemoryEnabled: \"%s\" is neither $true nor $false.",
+			    names->dynamic);
 		json_object_put(setting);
 		return false;
 	}
@@ -275,10 +279,12 @@ static void each_service(struct stage *stage, json *vm, const char *const *names
 			 visit_service *visit)
 {
 	/* In the order of their names, as tables show them. */
-	static const char *const classes[] = {
-		"Msvm_GuestServiceInterfaceComponentSettingData", "Msvm_HeartbeatComponentSettingData",
-		"Msvm_KvpExchangeComponentSettingData",           "Msvm_ShutdownComponentSettingData",
-		"Msvm_TimeSyncComponentSettingData",              "Msvm_VssComponentSettingData"};
+	static const char *const classes[] = {"Msvm_GuestServiceInterfaceComponentSettingData",
+					      "Msvm_HeartbeatComponentSettingData",
+					      "Msvm_KvpExchangeComponentSettingData",
+					      "Msvm_ShutdownComponentSettingData",
+					      "Msvm_TimeSyncComponentSettingData",
+					      "Msvm_VssComponentSettingData"};
 	int errors = stage->shell->errors;
 	bool any = false;
 
@@ -393,7 +399,8 @@ static void add_items(struct stage *stage, json *vm, json *items)
 		bool wanted = !names->count;
 
 		for (size_t n = 0; n < names->count; n++)
-			wanted |= fnmatch(names->items[n], object_text(properties, "Name"), FNM_CASEFOLD) == 0;
+			wanted |=
+				fnmatch(names->items[n], object_text(properties, "Name"), FNM_CASEFOLD) == 0;
 		object_put_text(o, "VMName", object_text(vm, "Name"));
 		object_put_text(o, "Source", source >= 0 && source <= 4 ? sources[source] : "");
 		object_put_text(o, "Name", object_text(properties, "Name"));
@@ -447,8 +454,10 @@ static bool call_kvp(struct stage *stage, json *vm, const char *method, const ch
 
 static bool has_item(json *items, const char *name)
 {
-	for (size_t i = 0; json_object_is_type(items, json_type_array) && i < json_object_array_length(items); i++)
-		if (strcmp(object_text(object_member(json_object_array_get_idx(items, i), "properties"), "Name"),
+	for (size_t i = 0; json_object_is_type(items, json_type_array) && i < json_object_array_length(items);
+	     i++)
+		if (strcmp(object_text(object_member(json_object_array_get_idx(items, i), "properties"),
+				       "Name"),
 			   name) == 0)
 			return true;
 	return false;
@@ -488,13 +497,15 @@ void verb_remove_vm_kvp_item(struct stage *stage)
 
 static void copy_file(struct stage *stage, json *vm)
 {
-	json *service = instance_of(stage, vm, "Msvm_GuestFileService"), *body, *settings, *setting, *properties;
+	json *service = instance_of(stage, vm, "Msvm_GuestFileService"), *body, *settings, *setting,
+	     *properties;
 
 	if (!service) {
-		stage_error(stage,
-			    "\"%s\" takes no files: it does not run, or its integration service \"Guest Service "
-			    "Interface\" is not enabled.",
-			    object_text(vm, "Name"));
+		stage_error(
+			stage,
+			"\"%s\" takes no files: it does not run, or its integration service \"Guest Service "
+			"Interface\" is not enabled.",
+			object_text(vm, "Name"));
 		return;
 	}
 	body = json_object_new_object();
@@ -502,7 +513,8 @@ static void copy_file(struct stage *stage, json *vm)
 	setting = object_setting("Msvm_CopyFileToGuestSettingData", "", NULL);
 	properties = object_member(setting, "properties");
 	object_put_text(properties, "SourcePath", parameters_string(&stage->parameters, "SourcePath"));
-	object_put_text(properties, "DestinationPath", parameters_string(&stage->parameters, "DestinationPath"));
+	object_put_text(properties, "DestinationPath",
+			parameters_string(&stage->parameters, "DestinationPath"));
 	object_put(properties, "OverwriteExisting",
 		   json_object_new_boolean(parameters_switch(&stage->parameters, "Force")));
 	object_put(properties, "CreateFullPath",

@@ -57,7 +57,8 @@ void vm_request_state(struct stage *stage, int requested, const char *confirm);
 /* In guest_verbs.c: what a summary says of the guest. */
 void guest_describe(json *vm, json *summary);
 
-/* Parameters that set memory, by their names; NULL: the command has none. `dynamic` is a value: "true", "$false". */
+/* Parameters that set memory, by their names; NULL: the command has none. `dynamic` is a value: "true",
+ * "$false". */
 struct guest_memory_names {
 	const char *startup, *minimum, *maximum, *buffer, *priority, *dynamic;
 };

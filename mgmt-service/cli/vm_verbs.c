@@ -15,8 +15,8 @@
 #define SUMMARIES CLASSES "Msvm_SummaryInformation/instances"
 #define MIB       (INT64_C(1024) * 1024)
 
-#define REQUEST_ENABLED  2
-#define REQUEST_QUIESCE  9
+#define REQUEST_ENABLED 2
+#define REQUEST_QUIESCE 9
 
 static const char *state_name(int64_t enabled_state)
 {
@@ -283,7 +283,9 @@ void verb_set_vm(struct stage *stage)
 	struct guest_memory_names memory = {.startup = "MemoryStartupBytes",
 					    .minimum = "MemoryMinimumBytes",
 					    .maximum = "MemoryMaximumBytes",
-					    .dynamic = dynamic ? "true" : fixed ? "false" : NULL};
+					    .dynamic = dynamic ? "true"
+						       : fixed ? "false"
+							       : NULL};
 	json *vms;
 
 	if (dynamic && fixed) {
@@ -433,8 +435,7 @@ json *vm_setting(struct stage *stage, const char *class, const char *id, const c
 
 static void add_processor(struct stage *stage, json *vm)
 {
-	json *properties =
-		     vm_setting(stage, "Msvm_ProcessorSettingData", object_text(vm, "Id"), "Processor"),
+	json *properties = vm_setting(stage, "Msvm_ProcessorSettingData", object_text(vm, "Id"), "Processor"),
 	     *o;
 
 	if (!properties)

@@ -29,7 +29,8 @@ struct config {
 	struct config_directories kernels;
 	struct config_directories disks;
 	struct config_directories guest_files; /* that may be copied into guests */
-	unsigned shutdown_timeout; /* seconds that a guest has to shut down */
+	unsigned shutdown_timeout;             /* seconds that a guest has to shut down */
+	unsigned memory_reserve_mib;           /* that machines with dynamic memory leave to the host */
 	char log_level[16];
 	/* flags only */
 	bool check_only;

@@ -64,8 +64,9 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
 		       "initrd_path = ?3,"
 		       " command_line = ?4",
 	[DIRECT_DELETE] = "DELETE FROM vm_linux_kernel_direct WHERE vm_id = ?1",
-	[INTEGRATION_PUT] = "INSERT OR REPLACE INTO vm_integration (vm_id, heartbeat, shutdown, timesync, kvp,"
-			    " vss, fcopy) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+	[INTEGRATION_PUT] =
+		"INSERT OR REPLACE INTO vm_integration (vm_id, heartbeat, shutdown, timesync, kvp,"
+		" vss, fcopy) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
 	[CONTROLLERS_DELETE] = "DELETE FROM scsi_controller WHERE vm_id = ?1",
 	[CONTROLLER_INSERT] = "INSERT INTO scsi_controller (id, vm_id, position) VALUES (?1, ?2, ?3)",
 	[CONTROLLER_SELECT] = "SELECT id FROM scsi_controller WHERE vm_id = ?1 ORDER BY position",

@@ -116,7 +116,8 @@ int store_job_each(struct store *store, int (*visit)(void *context, const struct
 		   void *context);
 
 /* Key-value items of the host. */
-int store_kvp_put(struct store *store, const char *vm_id, const char *name, const char *value, bool host_only);
+int store_kvp_put(struct store *store, const char *vm_id, const char *name, const char *value,
+		  bool host_only);
 int store_kvp_delete(struct store *store, const char *vm_id, const char *name);
 int store_kvp_each(struct store *store, const char *vm_id,
 		   int (*visit)(void *context, const char *name, const char *value, bool host_only),

@@ -76,8 +76,7 @@ size_t device_wire_item_count(struct json_object *event)
 
 bool device_wire_item(struct json_object *event, size_t index, const char **name, const char **value)
 {
-	struct json_object *pair =
-		json_object_array_get_idx(device_wire_member(event, "items"), index);
+	struct json_object *pair = json_object_array_get_idx(device_wire_member(event, "items"), index);
 
 	if (!json_object_is_type(pair, json_type_array) || json_object_array_length(pair) != 2)
 		return false;

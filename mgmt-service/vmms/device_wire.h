@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Parameters and events of device calls, as schemas/worker/worker_msg.h has them: written, and read with care.
- * Members that are missing or of another type read as NULL, 0 or false.
+ * Parameters and events of device calls, as schemas/worker/worker_msg.h has them: written, and read with
+ * care. Members that are missing or of another type read as NULL, 0 or false.
  */
 #ifndef VMMS_DEVICE_WIRE_H
 #define VMMS_DEVICE_WIRE_H

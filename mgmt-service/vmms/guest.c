@@ -186,15 +186,13 @@ void guest_kvp_event(struct vm *vm, const struct worker_device_event *event)
 		event_ends(vm, STORE_KVP, call ? call : "", event->body);
 		return;
 	}
-	if (strcmp(event->what, "ready") != 0 || vm->guest.kvp_ready == device_wire_flag(event->body, "ready"))
+	if (strcmp(event->what, "ready") != 0 ||
+	    vm->guest.kvp_ready == device_wire_flag(event->body, "ready"))
 		return;
 	vm->guest.kvp_ready = !vm->guest.kvp_ready;
 	vm->guest.kvp_poll_ms = 0;
 	if (vm->guest.kvp_ready)
-		for (size_t i = 0; i < vm->guest.host.count; i++)
-			if (!vm->guest.host.items[i].host_only)
-				guest_kvp_give(vm, vm->guest.host.items[i].name,
-					       vm->guest.host.items[i].value, NULL, NULL);
+		guest_kvp_give_all(vm);
 }
 
 void guest_vss_event(struct vm *vm, const struct worker_device_event *event)
@@ -219,14 +217,14 @@ void guest_fcopy_event(struct vm *vm, const struct worker_device_event *event)
 void guest_memory_event(struct vm *vm, const struct worker_device_event *event)
 {
 	if (strcmp(event->what, "status") == 0)
-		vm->guest.memory = (struct guest_memory){
-			.known = true,
-			.assigned = device_wire_number(event->body, "assigned_mib"),
-			.target = device_wire_number(event->body, "target_mib"),
-			.demand = device_wire_number(event->body, "demand_mib"),
-			.available = device_wire_number(event->body, "available_mib"),
-			.hot_add = device_wire_flag(event->body, "hot_add"),
-			.balloon = device_wire_flag(event->body, "balloon")};
+		vm->guest.memory =
+			(struct guest_memory){.known = true,
+					      .assigned = device_wire_number(event->body, "assigned_mib"),
+					      .target = device_wire_number(event->body, "target_mib"),
+					      .demand = device_wire_number(event->body, "demand_mib"),
+					      .available = device_wire_number(event->body, "available_mib"),
+					      .hot_add = device_wire_flag(event->body, "hot_add"),
+					      .balloon = device_wire_flag(event->body, "balloon")};
 }
 
 void guest_tick(struct vm *vm, int64_t monotonic_ms)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A machine's guest: what it says of itself through its integration components, and what is asked of it. All of
- * it comes from inside the guest: shown, never relied on.
+ * A machine's guest: what it says of itself through its integration components, and what is asked of it. All
+ * of it comes from inside the guest: shown, never relied on.
  */
 #ifndef VMMS_GUEST_H
 #define VMMS_GUEST_H
@@ -76,8 +76,8 @@ struct guest {
 };
 
 /*
- * Asks a component; puts the parameters and takes the descriptor in any case. `done` comes exactly once, at once
- * when there is no worker to ask. It may be NULL. limit_ms 0: as long as it takes.
+ * Asks a component; puts the parameters and takes the descriptor in any case. `done` comes exactly once, at
+ * once when there is no worker to ask. It may be NULL. limit_ms 0: as long as it takes.
  */
 void guest_ask(struct vm *vm, enum store_component component, struct json_object *params, int fd,
 	       unsigned limit_ms, guest_done *done, void *context);
@@ -87,8 +87,8 @@ struct json_object *guest_call(enum store_component component, const char *call)
 void guest_failure_text(const struct guest_failure *failure, const char *what, char *out, size_t size);
 
 /*
- * Holds the guest's file systems still for a checkpoint: at most timeout_s until they are, and then for at most
- * frozen_max_s; thaw says whether they were still to the end.
+ * Holds the guest's file systems still for a checkpoint: at most timeout_s until they are, and then for at
+ * most frozen_max_s; thaw says whether they were still to the end.
  */
 void guest_freeze(struct vm *vm, unsigned timeout_s, unsigned frozen_max_s, guest_done *done, void *context);
 void guest_thaw(struct vm *vm, guest_done *done, void *context);
@@ -113,6 +113,8 @@ struct guest_item *guest_items_find(const struct guest_items *items, const char 
 bool guest_items_put(struct guest_items *items, const char *name, const char *value, bool host_only);
 void guest_items_remove(struct guest_items *items, const char *name);
 void guest_kvp_tick(struct vm *vm, int64_t monotonic_ms);
+/* To a guest that has just come: all that is for it, and whose guest it is. */
+void guest_kvp_give_all(struct vm *vm);
 /* Gives the guest an item of the host, or with a NULL value takes it away. */
 void guest_kvp_give(struct vm *vm, const char *name, const char *value, guest_done *done, void *context);
 

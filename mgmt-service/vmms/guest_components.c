@@ -60,15 +60,14 @@ static size_t kvp_status(const struct vm *vm, uint16_t out[2])
 static size_t driver_status(const struct vm *vm, uint16_t out[2])
 {
 	out[0] = vm->guest.status == GUEST_STATUS_OK || vm->guest.kvp_ready ? GUEST_STATUS_OK
-									     : GUEST_STATUS_NO_CONTACT;
+									    : GUEST_STATUS_NO_CONTACT;
 	return 1;
 }
 
 static void put_items(struct cim_instance *instance, int property, const struct guest_items *items,
 		      bool host_only, unsigned source)
 {
-	struct cim_instance **list =
-		arena_alloc(instance->arena, (items->count + 1) * sizeof(*list));
+	struct cim_instance **list = arena_alloc(instance->arena, (items->count + 1) * sizeof(*list));
 	size_t count = 0;
 
 	for (size_t i = 0; i < items->count; i++) {
@@ -89,19 +88,21 @@ static void fill_kvp(struct cim_instance *instance, const struct vm *vm)
 {
 	put_items(instance, Msvm_KvpExchangeComponent_GuestExchangeItems, &vm->guest.exchange, false,
 		  SOURCE_GUEST);
-	put_items(instance, Msvm_KvpExchangeComponent_GuestIntrinsicExchangeItems, &vm->guest.intrinsic, false,
-		  SOURCE_INTRINSIC);
+	put_items(instance, Msvm_KvpExchangeComponent_GuestIntrinsicExchangeItems, &vm->guest.intrinsic,
+		  false, SOURCE_INTRINSIC);
 }
 
 static const struct component components[] = {
 	{&cim_class_Msvm_HeartbeatComponent, STORE_HEARTBEAT, INTEGRATION_HEARTBEAT_SETTING, heartbeat_status,
 	 NULL},
-	{&cim_class_Msvm_ShutdownComponent, STORE_SHUTDOWN, INTEGRATION_SHUTDOWN_SETTING, driver_status, NULL},
-	{&cim_class_Msvm_TimeSyncComponent, STORE_TIMESYNC, INTEGRATION_TIMESYNC_SETTING, driver_status, NULL},
+	{&cim_class_Msvm_ShutdownComponent, STORE_SHUTDOWN, INTEGRATION_SHUTDOWN_SETTING, driver_status,
+	 NULL},
+	{&cim_class_Msvm_TimeSyncComponent, STORE_TIMESYNC, INTEGRATION_TIMESYNC_SETTING, driver_status,
+	 NULL},
 	{&cim_class_Msvm_KvpExchangeComponent, STORE_KVP, INTEGRATION_KVP_SETTING, kvp_status, fill_kvp},
 	{&cim_class_Msvm_VssComponent, STORE_VSS, INTEGRATION_VSS_SETTING, driver_status, NULL},
-	{&cim_class_Msvm_GuestServiceInterfaceComponent, STORE_FCOPY, INTEGRATION_FCOPY_SETTING, driver_status,
-	 NULL},
+	{&cim_class_Msvm_GuestServiceInterfaceComponent, STORE_FCOPY, INTEGRATION_FCOPY_SETTING,
+	 driver_status, NULL},
 };
 #define COMPONENT_COUNT (sizeof(components) / sizeof(components[0]))
 
@@ -310,7 +311,8 @@ void instance_summarize_guest(struct cim_instance *summary, const struct vm *vm)
 	if (vm->record.components[STORE_HEARTBEAT]) {
 		heartbeat_status(vm, status);
 		cim_set_uint(summary, Msvm_SummaryInformation_Heartbeat, status[0]);
-		cim_set_uint(summary, Msvm_SummaryInformation_ApplicationHealth, status[1] ? status[1] : 32896);
+		cim_set_uint(summary, Msvm_SummaryInformation_ApplicationHealth,
+			     status[1] ? status[1] : 32896);
 	}
 	if (system)
 		cim_set_string(summary, Msvm_SummaryInformation_GuestOperatingSystem, system->value);

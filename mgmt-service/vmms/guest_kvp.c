@@ -103,13 +103,34 @@ void guest_kvp_tick(struct vm *vm, int64_t monotonic_ms)
 	read_pool(vm, "guest", &vm->guest.exchange);
 }
 
-void guest_kvp_give(struct vm *vm, const char *name, const char *value, guest_done *done, void *context)
+static void give(struct vm *vm, const char *pool, const char *name, const char *value, guest_done *done,
+		 void *context)
 {
 	struct json_object *params = guest_call(STORE_KVP, value ? "set" : "delete");
 
-	device_wire_put_text(params, "pool", "external");
+	device_wire_put_text(params, "pool", pool);
 	device_wire_put_text(params, "key", name);
 	if (value)
 		device_wire_put_text(params, "value", value);
 	guest_ask(vm, STORE_KVP, params, -1, CALL_MS, done, context);
+}
+
+void guest_kvp_give(struct vm *vm, const char *name, const char *value, guest_done *done, void *context)
+{
+	give(vm, "external", name, value, done, context);
+}
+
+void guest_kvp_give_all(struct vm *vm)
+{
+	const char *const own[][2] = {{"HostName", vm->model->host_name},
+				      {"PhysicalHostName", vm->model->host_name},
+				      {"VirtualMachineId", vm->record.id},
+				      {"VirtualMachineName", vm->record.element_name}};
+
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		give(vm, "auto_external", own[i][0], own[i][1], NULL, NULL);
+	for (size_t i = 0; i < vm->guest.host.count; i++)
+		if (!vm->guest.host.items[i].host_only)
+			guest_kvp_give(vm, vm->guest.host.items[i].name, vm->guest.host.items[i].value, NULL,
+				       NULL);
 }

@@ -120,7 +120,8 @@ static uint32_t go(struct cim_context *context, const struct cim_instance *self,
 			return failed(context);
 		snprintf(how->reason, sizeof(how->reason), "%s", reason->items[0].string);
 	}
-	result = vm_request_shutdown(context->model, vm, requested, how, context->arena, &context->error, &job);
+	result = vm_request_shutdown(context->model, vm, requested, how, context->arena, &context->error,
+				     &job);
 	return result == CIM_RETURN_JOB_STARTED ? started(context, out, job_parameter, job) : result;
 }
 
@@ -132,7 +133,8 @@ static bool is_true(const struct cim_value *value)
 CIM_METHOD(Msvm_ShutdownComponent, InitiateShutdown)
 {
 	struct vm_shutdown how = {
-		.force = is_true(&in->values[CIM_PARAMETER(Msvm_ShutdownComponent, InitiateShutdown, Force)])};
+		.force =
+			is_true(&in->values[CIM_PARAMETER(Msvm_ShutdownComponent, InitiateShutdown, Force)])};
 
 	return go(context, self, VM_REQUEST_SHUTDOWN, &how,
 		  &in->values[CIM_PARAMETER(Msvm_ShutdownComponent, InitiateShutdown, Reason)], out,
@@ -224,13 +226,15 @@ static bool check_item(struct cim_context *context, const struct vm *vm, enum kv
 	if (!name || !*name || !guest_text_fits(name, GUEST_KEY_UNITS_MAX))
 		return refuse_item(context, index, "Name", "Name must have 1 to 255 characters");
 	if (source != SOURCE_HOST && source != SOURCE_HOST_ONLY)
-		return refuse_item(context, index, "Source", "Source must be 0 (host to guest) or 4 (host only)");
+		return refuse_item(context, index, "Source",
+				   "Source must be 0 (host to guest) or 4 (host only)");
 	if (change == KVP_ADD && present)
 		return refuse_item(context, index, "Name", "an item of this name is there already");
 	if (change != KVP_ADD && !present)
 		return refuse_item(context, index, "Name", "there is no item of this name");
 	if (change != KVP_REMOVE && (!data || !guest_text_fits(data, GUEST_VALUE_UNITS_MAX)))
-		return refuse_item(context, index, "Data", "Data must be there and have at most 1023 characters");
+		return refuse_item(context, index, "Data",
+				   "Data must be there and have at most 1023 characters");
 	if (change == KVP_ADD && vm->guest.host.count + index >= HOST_ITEMS_MAX)
 		return refuse_item(context, index, "Name", "a machine has at most 256 items");
 	return true;
@@ -247,11 +251,10 @@ static bool store_items(struct store *store, const struct vm *vm, enum kvp_chang
 		uint64_t source = SOURCE_HOST;
 
 		cim_get_uint(item, Msvm_KvpExchangeDataItem_Source, &source);
-		if (change == KVP_REMOVE
-			    ? store_kvp_delete(store, vm->record.id, name)
-			    : store_kvp_put(store, vm->record.id, name,
-					    cim_get_string(item, Msvm_KvpExchangeDataItem_Data),
-					    source == SOURCE_HOST_ONLY)) {
+		if (change == KVP_REMOVE ? store_kvp_delete(store, vm->record.id, name)
+					 : store_kvp_put(store, vm->record.id, name,
+							 cim_get_string(item, Msvm_KvpExchangeDataItem_Data),
+							 source == SOURCE_HOST_ONLY)) {
 			store_rollback(store);
 			return false;
 		}
@@ -292,7 +295,8 @@ static void tell_guest(struct vm *vm, const struct cim_value *items, const bool 
 		const struct guest_item *now = guest_items_find(&vm->guest.host, name);
 
 		if (tell[i])
-			guest_kvp_give(vm, name, now && !now->host_only ? now->value : NULL, part_done, batch);
+			guest_kvp_give(vm, name, now && !now->host_only ? now->value : NULL, part_done,
+				       batch);
 	}
 }
 
@@ -361,7 +365,8 @@ static const char *joined(struct cim_context *context, const struct cim_instance
 	return text;
 }
 
-/* The adapter of "Microsoft:GuestNetwork\VM\ADAPTER", as guests name it. NULL: it is none of the machine's. */
+/* The adapter of "Microsoft:GuestNetwork\VM\ADAPTER", as guests name it. NULL: it is none of the machine's.
+ */
 static const char *adapter_of(struct cim_context *context, const struct vm *vm, const char *instance_id)
 {
 	const char *head = arena_printf(context->arena, "Microsoft:GuestNetwork\\%s\\", vm->record.id);
@@ -395,12 +400,14 @@ static struct json_object *set_ip(struct cim_context *context, const struct vm *
 
 	cim_get_uint(config, Msvm_GuestNetworkAdapterConfiguration_ProtocolIFType, &family);
 	if (!adapter)
-		setting_put_refuse(context, "InstanceID",
-				   "InstanceID must be Microsoft:GuestNetwork\\%s\\ADAPTER, with the GUID of a "
-				   "network adapter",
-				   vm->record.id);
+		setting_put_refuse(
+			context, "InstanceID",
+			"InstanceID must be Microsoft:GuestNetwork\\%s\\ADAPTER, with the GUID of a "
+			"network adapter",
+			vm->record.id);
 	else if (family != FAMILY_IPV4 && family != FAMILY_IPV6)
-		setting_put_refuse(context, "ProtocolIFType", "ProtocolIFType must be 4096 (IPv4) or 4097 (IPv6)");
+		setting_put_refuse(context, "ProtocolIFType",
+				   "ProtocolIFType must be 4096 (IPv4) or 4097 (IPv6)");
 	else if (!dhcp && !config->values[Msvm_GuestNetworkAdapterConfiguration_IPAddresses].count)
 		setting_put_refuse(context, "IPAddresses", "IPAddresses are needed without DHCPEnabled");
 	if (context->error.status != CIM_OK)
@@ -423,16 +430,18 @@ static struct json_object *set_ip(struct cim_context *context, const struct vm *
 
 CIM_METHOD(Msvm_VirtualSystemManagementService, SetGuestNetworkAdapterConfiguration)
 {
-	const struct cim_value *configs = &in->values[CIM_PARAMETER(Msvm_VirtualSystemManagementService,
-								    SetGuestNetworkAdapterConfiguration,
-								    NetworkConfiguration)];
-	struct vm *vm = vm_find(context->model,
-				cim_reference_key(cim_argument_reference(
-							  in, CIM_PARAMETER(Msvm_VirtualSystemManagementService,
-									    SetGuestNetworkAdapterConfiguration,
-									    ComputerSystem)),
-						  "Name"));
-	struct json_object **params = arena_alloc(context->arena, (configs->count + 1) * sizeof(struct json_object *));
+	const struct cim_value *configs =
+		&in->values[CIM_PARAMETER(Msvm_VirtualSystemManagementService,
+					  SetGuestNetworkAdapterConfiguration, NetworkConfiguration)];
+	struct vm *vm =
+		vm_find(context->model,
+			cim_reference_key(
+				cim_argument_reference(in, CIM_PARAMETER(Msvm_VirtualSystemManagementService,
+									 SetGuestNetworkAdapterConfiguration,
+									 ComputerSystem)),
+				"Name"));
+	struct json_object **params =
+		arena_alloc(context->arena, (configs->count + 1) * sizeof(struct json_object *));
 	struct batch *batch = NULL;
 	struct job *job;
 	size_t count = 0;
@@ -452,8 +461,8 @@ CIM_METHOD(Msvm_VirtualSystemManagementService, SetGuestNetworkAdapterConfigurat
 		count++;
 	}
 	if (count == configs->count)
-		batch = open_batch(context, vm, JOB_TYPE_MODIFY,
-				   "The guest did not take the addresses", count);
+		batch = open_batch(context, vm, JOB_TYPE_MODIFY, "The guest did not take the addresses",
+				   count);
 	if (!batch) {
 		for (size_t i = 0; i < count; i++)
 			device_wire_release(params[i]);
@@ -462,9 +471,10 @@ CIM_METHOD(Msvm_VirtualSystemManagementService, SetGuestNetworkAdapterConfigurat
 	job = batch->job;
 	for (size_t i = 0; i < count; i++)
 		guest_ask(vm, STORE_KVP, params[i], -1, SET_IP_MS, part_done, batch);
-	return started(context, out,
-		       CIM_PARAMETER(Msvm_VirtualSystemManagementService, SetGuestNetworkAdapterConfiguration, Job),
-		       job);
+	return started(
+		context, out,
+		CIM_PARAMETER(Msvm_VirtualSystemManagementService, SetGuestNetworkAdapterConfiguration, Job),
+		job);
 }
 
 /* ---- files ---- */
@@ -491,13 +501,15 @@ static bool open_copy(struct cim_context *context, const struct cim_instance *se
 		return false;
 	}
 	if (!guest_path_split(destination, source, &copy->to)) {
-		setting_put_refuse(context, "DestinationPath",
-				   "DestinationPath must be an absolute path of a file or, with a / at its end, of a "
-				   "folder, with at most %d characters each in folder and name",
-				   GUEST_PATH_UNITS_MAX);
+		setting_put_refuse(
+			context, "DestinationPath",
+			"DestinationPath must be an absolute path of a file or, with a / at its end, of a "
+			"folder, with at most %d characters each in folder and name",
+			GUEST_PATH_UNITS_MAX);
 		return false;
 	}
-	copy->fd = host_file_open_source(&context->model->config->guest_files, source, reason, sizeof(reason));
+	copy->fd =
+		host_file_open_source(&context->model->config->guest_files, source, reason, sizeof(reason));
 	if (copy->fd >= 0)
 		return true;
 	setting_put_refuse(context, "SourcePath", "SourcePath: %s", reason);
@@ -518,8 +530,8 @@ static void send_copy(struct vm *vm, const struct copy *copy, struct batch *batc
 
 CIM_METHOD(Msvm_GuestFileService, CopyFilesToGuest)
 {
-	const struct cim_value *settings = &in->values[CIM_PARAMETER(Msvm_GuestFileService, CopyFilesToGuest,
-								     CopyFileToGuestSettings)];
+	const struct cim_value *settings =
+		&in->values[CIM_PARAMETER(Msvm_GuestFileService, CopyFilesToGuest, CopyFileToGuestSettings)];
 	struct vm *vm = owner(context, self, Msvm_GuestFileService_SystemName);
 	struct copy *copies = arena_alloc(context->arena, (settings->count + 1) * sizeof(*copies));
 	struct batch *batch = NULL;
@@ -528,7 +540,8 @@ CIM_METHOD(Msvm_GuestFileService, CopyFilesToGuest)
 
 	if (!settings->count || settings->count > FILES_MAX)
 		return cim_error_set(&context->error, context->arena, CIM_ERR_INVALID_PARAMETER,
-				     "CopyFileToGuestSettings", "1 to %d files are copied at once", FILES_MAX);
+				     "CopyFileToGuestSettings", "1 to %d files are copied at once",
+				     FILES_MAX);
 	if (!require_running(context, vm))
 		return failed(context);
 	while (count < settings->count && open_copy(context, settings->items[count].instance, &copies[count]))

@@ -75,8 +75,8 @@ bool guest_path_split(const char *destination, const char *source, struct guest_
 	name = cut[1] ? cut + 1 : base ? base + 1 : source;
 	/* The root itself keeps its slash. */
 	length = (size_t)(cut - destination) + (cut == destination || cut[-1] == ':');
-	if (length >= sizeof(out->directory) || strlen(name) >= sizeof(out->name) || !*name || !is_plain(name) ||
-	    strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+	if (length >= sizeof(out->directory) || strlen(name) >= sizeof(out->name) || !*name ||
+	    !is_plain(name) || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
 		return false;
 	memcpy(out->directory, destination, length);
 	out->directory[length] = 0;

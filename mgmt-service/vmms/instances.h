@@ -24,7 +24,8 @@ struct setting_kind {
 	bool (*present)(const struct store_vm *vm);
 	void (*fill)(struct cim_instance *instance, const struct store_vm *vm);
 	setting_put_function *put;
-	/* What must hold of several properties together, after all are put. NULL: nothing. False with the error. */
+	/* What must hold of several properties together, after all are put. NULL: nothing. False with the
+	 * error. */
 	bool (*check)(struct cim_context *context, const struct store_vm *vm);
 };
 

@@ -14,7 +14,8 @@ const struct integration_component integration_components[STORE_COMPONENT_COUNT]
 			    "2DD1CE17-079E-403C-B352-A1921EE207EE"},
 	[STORE_KVP] = {&cim_class_Msvm_KvpExchangeComponentSettingData, "kvp",
 		       "242FF919-07DB-4180-9C2E-B86CB68C8C55"},
-	[STORE_VSS] = {&cim_class_Msvm_VssComponentSettingData, "vss", "2450EE40-33BF-4FBD-892E-9FB06E9214CF"},
+	[STORE_VSS] = {&cim_class_Msvm_VssComponentSettingData, "vss",
+		       "2450EE40-33BF-4FBD-892E-9FB06E9214CF"},
 	[STORE_FCOPY] = {&cim_class_Msvm_GuestServiceInterfaceComponentSettingData, "fcopy",
 			 "EB765408-105F-49B6-B4AA-C123B64D17D4"},
 };

@@ -38,8 +38,8 @@ void memory_setting_fill(struct cim_instance *i, const struct store_vm *vm)
 static enum setting_put put_size(struct cim_context *context, const char *name, uint64_t mib, uint64_t *out)
 {
 	if (mib < VM_MEMORY_MIN_MIB || mib > VM_MEMORY_MAX_MIB || mib % VM_MEMORY_STEP_MIB)
-		return setting_put_refuse(context, name, "%s: memory is an even number of MiB from %d on", name,
-					  VM_MEMORY_MIN_MIB);
+		return setting_put_refuse(context, name, "%s: memory is an even number of MiB from %d on",
+					  name, VM_MEMORY_MIN_MIB);
 	*out = mib;
 	return SETTING_PUT;
 }
@@ -86,10 +86,10 @@ bool memory_setting_check(struct cim_context *context, const struct store_vm *vm
 	if (!dynamic->enabled)
 		return true;
 	if (dynamic->minimum_mib > vm->startup_mib) {
-		setting_put_refuse(context, "Reservation",
-				   "Reservation: the minimum of %llu MiB is more than the startup memory of %llu MiB",
-				   (unsigned long long)dynamic->minimum_mib,
-				   (unsigned long long)vm->startup_mib);
+		setting_put_refuse(
+			context, "Reservation",
+			"Reservation: the minimum of %llu MiB is more than the startup memory of %llu MiB",
+			(unsigned long long)dynamic->minimum_mib, (unsigned long long)vm->startup_mib);
 		return false;
 	}
 	if (dynamic->maximum_mib >= vm->startup_mib)

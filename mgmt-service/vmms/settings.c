@@ -12,7 +12,7 @@
 #include "vmms/memory_settings.h"
 #include "vmms/storage_settings.h"
 
-#define NAME_DEFAULT       "New Virtual Machine"
+#define NAME_DEFAULT "New Virtual Machine"
 
 static bool always(const struct store_vm *vm)
 {
@@ -141,7 +141,8 @@ static enum setting_put put_component(struct cim_context *context, const struct 
 }
 
 const struct setting_kind setting_kinds[] = {
-	{&cim_class_Msvm_ProcessorSettingData, "Processor", false, always, fill_processor, put_processor, NULL},
+	{&cim_class_Msvm_ProcessorSettingData, "Processor", false, always, fill_processor, put_processor,
+	 NULL},
 	{&cim_class_Msvm_MemorySettingData, "Memory", false, always, memory_setting_fill, memory_setting_put,
 	 memory_setting_check},
 	{&cim_class_Msvm_SerialPortSettingData, "COM1", false, always, fill_serial_port, put_nothing, NULL},

@@ -335,8 +335,8 @@ void vm_worker_state(struct vm *vm, enum worker_state state, const char *reason)
 	/* While an action runs, an older state says nothing new: only its goal ends it. */
 	if (vm->job && next != vm_action_goal(vm->job->action))
 		return;
-	if (vm->job && (vm->job->action == VM_ACTION_RESET || vm->job->action == VM_ACTION_REBOOT ||
-			vm->job->queued))
+	if (vm->job &&
+	    (vm->job->action == VM_ACTION_RESET || vm->job->action == VM_ACTION_REBOOT || vm->job->queued))
 		return;
 	if (vm->record.state != (int)next || vm->record.failed) {
 		set_state(vm, next);
@@ -509,8 +509,7 @@ static void settle_job(struct model *model, struct job *job)
 	struct vm *vm = vm_find(model, job->record.vm_id);
 
 	if (vm && job->action != VM_ACTION_NONE && job->action != VM_ACTION_RESET &&
-	    job->action != VM_ACTION_REBOOT &&
-	    vm->record.state == (int)vm_action_goal(job->action))
+	    job->action != VM_ACTION_REBOOT && vm->record.state == (int)vm_action_goal(job->action))
 		job_complete(model, job);
 	else
 		job_fail(model, job, JOB_EXCEPTION, (int)CIM_RETURN_FAILED,

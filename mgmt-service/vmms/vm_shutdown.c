@@ -29,8 +29,8 @@ void vm_shutdown_failed(struct vm *vm, const char *text)
 		return;
 	log_warning("vm.shutdown", "vm=%s force=%d text=\"%s\"", vm->record.id, vm->shutdown.force, text);
 	if (vm->shutdown.force)
-		vm_replace_action(vm, vm->job->action == VM_ACTION_REBOOT ? VM_ACTION_RESET
-									  : VM_ACTION_TURN_OFF);
+		vm_replace_action(vm,
+				  vm->job->action == VM_ACTION_REBOOT ? VM_ACTION_RESET : VM_ACTION_TURN_OFF);
 	else
 		vm_action_failed(vm, text);
 }
@@ -85,7 +85,8 @@ void vm_shutdown_begin(struct vm *vm)
 void vm_shutdown_event(struct vm *vm, const struct worker_device_event *event)
 {
 	const char *end = device_wire_text(event->body, "end");
-	struct guest_failure failure = {.code = end, .status = (uint32_t)device_wire_number(event->body, "status")};
+	struct guest_failure failure = {.code = end,
+					.status = (uint32_t)device_wire_number(event->body, "status")};
 
 	/* "left": what follows is its end or its restart. */
 	if (strcmp(event->what, "ended") != 0 || !end || !is_going(vm) || strcmp(end, "left") == 0)

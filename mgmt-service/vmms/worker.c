@@ -41,8 +41,8 @@ static void finish_call(struct worker *worker, int slot, const struct worker_ans
 	if (done)
 		done(worker->pending[slot].context, answer);
 	else if (answer->code)
-		log_warning("worker.refused", "vm=%s text=\"%s (%s)\"", worker->vm->record.id, answer->message,
-			    answer->code);
+		log_warning("worker.refused", "vm=%s text=\"%s (%s)\"", worker->vm->record.id,
+			    answer->message, answer->code);
 }
 
 /* Those that were asked at this time or before. */

@@ -103,9 +103,9 @@ struct worker *worker_adopt(struct model *model, struct vm *vm);
 /* -1: it takes no requests. */
 int worker_send(struct worker *worker, enum worker_request request);
 /*
- * Calls a method with parameters, which are put in any case, and descriptors, which stay the caller's. 0: sent;
- * `done` comes exactly once, later, when the answer does or cannot any more. -1: not sent, and `done` never
- * comes. `done` NULL: a refusal goes to the log.
+ * Calls a method with parameters, which are put in any case, and descriptors, which stay the caller's. 0:
+ * sent; `done` comes exactly once, later, when the answer does or cannot any more. -1: not sent, and `done`
+ * never comes. `done` NULL: a refusal goes to the log.
  */
 int worker_call(struct worker *worker, const char *method, struct json_object *params, const int *fds,
 		unsigned fd_count, worker_done *done, void *context);

@@ -204,8 +204,11 @@ def test_what_the_guest_says_of_itself(service):
     assert item["class"] == "Msvm_KvpExchangeDataItem" and item["properties"]["Source"] == 2
     assert items(kvp["GuestIntrinsicExchangeItems"]) == dict(AUTO)
     assert summary(service)["GuestOperatingSystem"] == "Debian GNU/Linux"
-    pools = wait_until(lambda: len(p := [c["pool"] for c in service.guest_calls(vm)]) >= 2 and p, "both pools are read")
+    pools = wait_until(lambda: len(p := [c["pool"] for c in service.guest_calls(vm) if c["name"] == "kvp.enumerate"])
+                       >= 2 and p, "both pools are read")
     assert pools[:2] == ["auto", "guest"]
+    own = {c["key"]: c["value"] for c in service.guest_calls(vm) if c.get("pool") == "auto_external"}
+    assert own["VirtualMachineId"] == vm and own["VirtualMachineName"] == "vm" and own["HostName"] == socket.gethostname()
     service.guest_event(vm, "kvp", "ready", ready=False)
     wait_until(lambda: component(service, "KvpExchange")["properties"]["OperationalStatus"] == [12], "it is gone")
 
