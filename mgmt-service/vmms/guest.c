@@ -45,11 +45,17 @@ void guest_failure_text(const struct guest_failure *failure, const char *what, c
 	snprintf(out, size, "%s: %s", what, failure->code);
 }
 
+static void close_source(struct guest_request *request)
+{
+	if (request->fd >= 0)
+		close(request->fd);
+	request->fd = -1;
+}
+
 static void free_request(struct guest_request *request)
 {
 	device_wire_release(request->params);
-	if (request->fd >= 0)
-		close(request->fd);
+	close_source(request);
 	free(request);
 }
 
@@ -105,8 +111,11 @@ static void send_first(struct vm *vm, enum store_component component)
 		if (asked && vm->worker) {
 			*asked = (struct asked){vm, component, request->serial};
 			if (worker_call(vm->worker, "device", params, &request->fd, request->fd >= 0,
-					answered, asked) == 0)
+					answered, asked) == 0) {
+				/* The worker has its own copy. */
+				close_source(request);
 				return;
+			}
 		} else {
 			device_wire_release(params);
 		}

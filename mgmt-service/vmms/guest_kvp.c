@@ -85,12 +85,12 @@ static void pool_read(struct vm *vm, void *context, const struct guest_failure *
 		take_pool(context, event);
 }
 
-static void read_pool(struct vm *vm, const char *pool, struct guest_items *into)
+static void read_pool(struct vm *vm, const char *pool, guest_done *done, struct guest_items *into)
 {
 	struct json_object *params = guest_call(STORE_KVP, "enumerate");
 
 	device_wire_put_text(params, "pool", pool);
-	guest_ask(vm, STORE_KVP, params, -1, CALL_MS, pool_read, into);
+	guest_ask(vm, STORE_KVP, params, -1, CALL_MS, done, into);
 }
 
 void guest_kvp_tick(struct vm *vm, int64_t monotonic_ms)
@@ -99,8 +99,8 @@ void guest_kvp_tick(struct vm *vm, int64_t monotonic_ms)
 	    !vm->worker || vm->worker->state != WORKER_STATE_RUNNING)
 		return;
 	vm->guest.kvp_poll_ms = monotonic_ms + POLL_MS;
-	read_pool(vm, "auto", &vm->guest.intrinsic);
-	read_pool(vm, "guest", &vm->guest.exchange);
+	read_pool(vm, "auto", pool_read, &vm->guest.intrinsic);
+	read_pool(vm, "guest", pool_read, &vm->guest.exchange);
 }
 
 static void give(struct vm *vm, const char *pool, const char *name, const char *value, guest_done *done,
@@ -120,6 +120,23 @@ void guest_kvp_give(struct vm *vm, const char *name, const char *value, guest_do
 	give(vm, "external", name, value, done, context);
 }
 
+/* Guests keep what they were given: what was taken away while this one was not there goes now. */
+static void purge(struct vm *vm, void *context, const struct guest_failure *failure,
+		  struct json_object *event)
+{
+	const char *name, *value;
+
+	for (size_t i = 0; !failure && i < device_wire_item_count(event); i++) {
+		const struct guest_item *item = NULL;
+
+		if (!device_wire_item(event, i, &name, &value))
+			continue;
+		item = guest_items_find(&vm->guest.host, name);
+		if (!item || item->host_only)
+			guest_kvp_give(vm, name, NULL, NULL, NULL);
+	}
+}
+
 void guest_kvp_give_all(struct vm *vm)
 {
 	const char *const own[][2] = {{"HostName", vm->model->host_name},
@@ -133,4 +150,5 @@ void guest_kvp_give_all(struct vm *vm)
 		if (!vm->guest.host.items[i].host_only)
 			guest_kvp_give(vm, vm->guest.host.items[i].name, vm->guest.host.items[i].value, NULL,
 				       NULL);
+	read_pool(vm, "external", purge, NULL);
 }

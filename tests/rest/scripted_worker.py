@@ -13,7 +13,8 @@ What the console is sent, line by line:
   event JSON                                         send as an event (members "event" and "instance" are added)
   calls                                              print the calls of devices so far
   on TYPE.CALL JSON                                  answer that call so from now on: {"error": CODE}, or
-                                                     {"events": [...]}, what follows the answer; null: answer nothing
+                                                     {"events": [...]}, what follows the answer, or by pool of
+                                                     KVP {"pools": {POOL: [...]}}; null: answer nothing
   reconnect                                          drop the control connection
   anything else is echoed
 """
@@ -314,7 +315,7 @@ class Worker:
             self.error(request, answer["error"], "scripted")
             return
         self.result(request)
-        for event in answer["events"]:
+        for event in answer["pools"][params["pool"]] if "pools" in answer else answer["events"]:
             if event in ("poweroff", "reset"):
                 self.obey(event)
             else:

@@ -181,10 +181,13 @@ def test_without_the_component(service):
 AUTO = [["OSName", "Debian GNU/Linux"], ["NetworkAddressIPv4", "10.0.0.7;192.168.1.2"], ["OSVersion", "6.1.0"]]
 
 
-def ready(service, vm, auto=AUTO, guest=()):
-    for pool in ("enumerate",):
-        service.guest_answers(vm, "kvp." + pool, {"events": [
-            {"what": "done", "call": "enumerate", "error": None, "status": 0, "items": list(auto)}]})
+def enumerated(items):
+    return [{"what": "done", "call": "enumerate", "error": None, "status": 0, "items": list(items)}]
+
+
+def ready(service, vm, auto=AUTO, guest=(), external=()):
+    service.guest_answers(vm, "kvp.enumerate", {"pools": {
+        "auto": enumerated(auto), "guest": enumerated(guest), "external": enumerated(external)}})
     for name in ("set", "delete", "set_ip"):
         service.guest_answers(vm, "kvp." + name, {"events": [
             {"what": "done", "call": name, "error": None, "status": 0, "items": []}]})
@@ -197,16 +200,17 @@ def test_what_the_guest_says_of_itself(service):
     vm = running(service)
     kvp = component(service, "KvpExchange")["properties"]
     assert kvp["OperationalStatus"] == [12] and kvp["GuestIntrinsicExchangeItems"] == []
-    ready(service, vm)
-    kvp = component(service, "KvpExchange")["properties"]
-    assert kvp["OperationalStatus"] == [2]
+    ready(service, vm, guest=[["load", "3"]])
+    kvp = wait_until(lambda: (k := component(service, "KvpExchange")["properties"])["GuestExchangeItems"] and k,
+                     "the guest's own items are read")
+    assert kvp["OperationalStatus"] == [2] and items(kvp["GuestExchangeItems"]) == {"load": "3"}
     item = kvp["GuestIntrinsicExchangeItems"][0]
     assert item["class"] == "Msvm_KvpExchangeDataItem" and item["properties"]["Source"] == 2
     assert items(kvp["GuestIntrinsicExchangeItems"]) == dict(AUTO)
     assert summary(service)["GuestOperatingSystem"] == "Debian GNU/Linux"
     pools = wait_until(lambda: len(p := [c["pool"] for c in service.guest_calls(vm) if c["name"] == "kvp.enumerate"])
-                       >= 2 and p, "both pools are read")
-    assert pools[:2] == ["auto", "guest"]
+                       >= 3 and p, "all pools are read")
+    assert pools[:3] == ["external", "auto", "guest"]
     own = {c["key"]: c["value"] for c in service.guest_calls(vm) if c.get("pool") == "auto_external"}
     assert own["VirtualMachineId"] == vm and own["VirtualMachineName"] == "vm" and own["HostName"] == socket.gethostname()
     service.guest_event(vm, "kvp", "ready", ready=False)
@@ -264,6 +268,18 @@ def test_items_of_the_host(service):
                                                       "status": 0x80070057, "items": []}]})
     job = kvp(service, vm, "AddKvpItems", {"Name": "z", "Data": "1"})
     assert job["JobState"] == 10 and "0x80070057" in job["ErrorDescription"], job
+
+
+def test_items_that_a_guest_kept(service):
+    """What was taken away while the guest was not there is taken from it when it comes."""
+    vm = service.define()
+    kvp(service, vm, "AddKvpItems", {"Name": "a", "Data": "1"}, {"Name": "b", "Data": "2", "Source": 4})
+    service.start_vm(vm)
+    ready(service, vm, external=[["a", "0"], ["b", "0"], ["c", "0"]])
+
+    def told():
+        return {(c["name"], c["key"]) for c in service.guest_calls(vm) if c.get("pool") == "external" and "key" in c}
+    wait_until(lambda: told() == {("kvp.set", "a"), ("kvp.delete", "b"), ("kvp.delete", "c")}, "it has what it should")
 
 
 def test_addresses_inside_the_guest(service):
