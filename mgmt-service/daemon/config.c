@@ -349,5 +349,6 @@ int config_check(const struct config *config)
 		findings += finding("worker-user", config->worker_user, "there is no such user");
 	findings += check_directories("kernel-directories", &config->kernels);
 	findings += check_directories("disk-directories", &config->disks);
+	findings += check_directories("guest-file-directories", &config->guest_files);
 	return findings;
 }

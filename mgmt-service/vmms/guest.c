@@ -30,6 +30,7 @@ void guest_failure_text(const struct guest_failure *failure, const char *what, c
 		{"timed_out", "the guest did not answer in time"},
 		{"canceled", "it was canceled"},
 		{"late", "it came too late"},
+		{"failed", "the worker could not do it"},
 		{"gone", "the virtual machine was turned off"},
 	};
 
@@ -97,12 +98,12 @@ static void answered(void *context, const struct worker_answer *answer)
 /* Until one is under way. */
 static void send_first(struct vm *vm, enum store_component component)
 {
-	static const struct guest_failure not_sent = {.code = "gone"};
 	struct guest_request *request;
 
 	while ((request = vm->guest.requests[component]) && !request->sent) {
 		struct asked *asked = malloc(sizeof(*asked));
 		struct json_object *params = request->params;
+		struct guest_failure not_sent = {0};
 
 		request->params = NULL;
 		request->sent = true;
@@ -120,6 +121,7 @@ static void send_first(struct vm *vm, enum store_component component)
 			device_wire_release(params);
 		}
 		free(asked);
+		not_sent.code = vm->worker && vm->worker->control.fd >= 0 ? "failed" : "gone";
 		end_first(vm, component, &not_sent, NULL);
 	}
 }

@@ -281,6 +281,10 @@ static void a_configuration_error_names_its_line(void **state)
 		{"nonsense = 1\n", ":1: unknown key \"nonsense\""},
 		{"nonsense\n", ":1: \"key = value\""},
 		{"log-level = loud\n", ":1: \"loud\""},
+		{"shutdown-timeout = 3600\nmemory-reserve = 0\nguest-file-directories = /f\n", NULL},
+		{"shutdown-timeout = 0\n", ":1: a number from 1 to 3600"},
+		{"shutdown-timeout = 5s\n", ":1: a number from 1 to 3600"},
+		{"memory-reserve = -1\n", ":1: a number from 0"},
 	};
 	char path[] = "/tmp/uc-config-XXXXXX", reason[512];
 	struct config *config = calloc(1, sizeof(*config));
