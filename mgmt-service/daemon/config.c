@@ -121,17 +121,28 @@ static int set_guest_file_directories(struct config *c, const char *v, char *rea
 	return set_directories(&c->guest_files, v, reason, size);
 }
 
-static int set_shutdown_timeout(struct config *config, const char *value, char *reason, unsigned reason_size)
+static int set_number(unsigned *out, unsigned low, unsigned high, const char *value, char *reason,
+		      unsigned reason_size)
 {
 	char *end;
-	unsigned long seconds = strtoul(value, &end, 10);
+	unsigned long number = strtoul(value, &end, 10);
 
-	if (!isdigit((unsigned char)value[0]) || *end || seconds < 1 || seconds > 3600) {
-		snprintf(reason, reason_size, "seconds from 1 to 3600 are expected");
+	if (!isdigit((unsigned char)value[0]) || *end || number < low || number > high) {
+		snprintf(reason, reason_size, "a number from %u to %u is expected", low, high);
 		return -1;
 	}
-	config->shutdown_timeout = (unsigned)seconds;
+	*out = (unsigned)number;
 	return 0;
+}
+
+static int set_shutdown_timeout(struct config *c, const char *v, char *reason, unsigned size)
+{
+	return set_number(&c->shutdown_timeout, 1, 3600, v, reason, size);
+}
+
+static int set_memory_reserve(struct config *c, const char *v, char *reason, unsigned size)
+{
+	return set_number(&c->memory_reserve_mib, 0, 1024 * 1024, v, reason, size);
 }
 
 static int set_log_level(struct config *config, const char *value, char *reason, unsigned reason_size)
@@ -162,6 +173,7 @@ static const struct key {
 	{"kernel-directories", set_kernel_directories},
 	{"disk-directories", set_disk_directories},
 	{"guest-file-directories", set_guest_file_directories},
+	{"memory-reserve", set_memory_reserve},
 	{"shutdown-timeout", set_shutdown_timeout},
 	{"log-level", set_log_level},
 };
@@ -241,6 +253,7 @@ static void set_defaults(struct config *config)
 	strcpy(config->vmwp, "/usr/libexec/undercroft/vmwp");
 	strcpy(config->worker_user, "vmwp");
 	config->shutdown_timeout = 300;
+	config->memory_reserve_mib = 512;
 	strcpy(config->mshv_device, "/dev/mshv");
 	strcpy(config->kernels.paths[0], "/boot");
 	strcpy(config->kernels.paths[1], "/var/lib/undercroft/kernels");

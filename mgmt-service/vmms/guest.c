@@ -262,6 +262,8 @@ void guest_forget(struct vm *vm)
 	guest_items_clear(&guest->intrinsic);
 	guest_items_clear(&guest->exchange);
 	memset(&guest->memory, 0, sizeof(guest->memory));
+	memset(&guest->balance, 0, sizeof(guest->balance));
+	guest->sent_target = 0;
 }
 
 void guest_end_requests(struct vm *vm)

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "store/store.h"
+#include "vmms/memory_balancer.h"
 
 #define GUEST_STATUS_OK         2
 #define GUEST_STATUS_NO_CONTACT 12
@@ -73,6 +74,8 @@ struct guest {
 	uint64_t serial;
 	bool frozen;
 	struct guest_memory memory;
+	struct memory_machine balance; /* of dynamic memory */
+	uint64_t sent_target;          /* MiB; 0: none */
 };
 
 /*

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "daemon/log.h"
+#include "vmms/dynamic_memory.h"
 #include "vmms/vm.h"
 
 #define ADOPT_WAIT_MS 3000
@@ -275,5 +276,6 @@ void model_tick(struct model *model)
 		if (vm->worker)
 			worker_tick(vm->worker, now);
 	}
+	dynamic_memory_tick(model, now);
 	job_expire(model);
 }

@@ -31,6 +31,7 @@ struct model {
 	int lock_fd;                 /* (c) <statedir>/vmms.lock */
 	int wake_fd;                 /* (c) eventfd: jobs are queued */
 	bool stopping;               /* (l) */
+	int64_t balance_at_ms;       /* (l) monotonic: when memory is balanced again */
 };
 
 /* Creates the directories, opens the store, loads it, finds running workers. -1 with the reason. */

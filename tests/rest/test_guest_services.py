@@ -461,6 +461,17 @@ def test_memory_of_a_running_guest(service):
     wait_until(lambda: int(summary(service)["Undercroft_MemoryDemand"]) > 1024, "nonsense is bounded")
 
 
+def test_a_guest_gets_what_it_needs(service):
+    vm = dynamic(service)
+    service.guest_answers(vm, "memory.set_target", {"events": []})
+    service.guest_event(vm, "memory", "status", assigned_mib=256, target_mib=256, demand_mib=250, available_mib=6,
+                        hot_add=True, balloon=True)
+    targets = wait_until(lambda: [c["mib"] for c in service.guest_calls(vm)], "a target is set")
+    # Demand and a fifth above it, as far as the host has it.
+    assert 256 < targets[0] <= 302
+    assert all(128 <= target <= 1024 for target in targets)
+
+
 # -- what may come at any time
 
 def test_events_that_make_no_sense(service):
