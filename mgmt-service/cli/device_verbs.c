@@ -478,6 +478,9 @@ static json *new_drive(struct stage *stage, json *controller, int type)
 	const char *path = parameters_string(&stage->parameters, "Path");
 	json *settings = json_object_new_array(), *properties;
 
+	/* New-VHD ... | Add-VMHardDiskDrive -VMName ... */
+	if (!path && stage->input && parameters_get(&stage->parameters, "VMName")->given)
+		path = object_text(json_object_array_get_idx(stage->input, 0), "Path");
 	properties = describe_drive(settings, type, "drive", object_text(controller, "self"));
 	if (location->given)
 		object_put_text(properties, "AddressOnParent", location->items[0]);

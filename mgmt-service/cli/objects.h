@@ -79,4 +79,7 @@ const char *object_piped_id(struct stage *stage, size_t index, const char *what)
  * for. */
 void device_describe_disk(json *settings, const char *path);
 
+/* In vhd_verbs.c: what New-VM -NewVHDPath asks for. False: an error was counted. */
+bool vhd_create_dynamic(struct stage *stage, const char *path, uint64_t bytes);
+
 #endif

@@ -84,6 +84,14 @@ void verb_get_vm_kvp_item(struct stage *stage);
 void verb_set_vm_kvp_item(struct stage *stage);
 void verb_remove_vm_kvp_item(struct stage *stage);
 void verb_copy_vm_file(struct stage *stage);
+/* In measure_verbs.c */
+void verb_measure_vm(struct stage *stage);
+/* In vhd_verbs.c */
+void verb_new_vhd(struct stage *stage);
+void verb_get_vhd(struct stage *stage);
+void verb_resize_vhd(struct stage *stage);
+void verb_convert_vhd(struct stage *stage);
+void verb_test_vhd(struct stage *stage);
 /* In pipeline.c */
 void verb_where_object(struct stage *stage);
 void verb_select_object(struct stage *stage);

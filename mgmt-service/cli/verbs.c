@@ -26,7 +26,7 @@ static const struct parameter new_vm[] = {
 	{ "Name", "VMName", PARAMETER_STRING, 1, PARAMETER_OPTIONAL },
 	{ "MemoryStartupBytes", NULL, PARAMETER_BYTES, 2, PARAMETER_OPTIONAL },
 	NUMBER("ProcessorCount"), STRING("KernelPath"), STRING("InitialRamdiskPath"), STRING("CommandLine"),
-	STRING("VHDPath"), END };
+	STRING("VHDPath"), STRING("NewVHDPath"), BYTES("NewVHDSizeBytes"), END };
 static const struct parameter set_vm[] = {
 	VM_NAME(1), STRING("NewVMName"), STRING("Notes"), NUMBER("ProcessorCount"), BYTES("MemoryStartupBytes"),
 	BYTES("MemoryMinimumBytes"), BYTES("MemoryMaximumBytes"), SWITCH("DynamicMemory"), SWITCH("StaticMemory"),
@@ -84,6 +84,21 @@ static const struct parameter get_service[] = {
 static const struct parameter switch_service[] = {
 	{ "Name", NULL, PARAMETER_STRINGS, 1, PARAMETER_MANDATORY },
 	{ "VMName", NULL, PARAMETER_STRINGS, 2, PARAMETER_MANDATORY }, SWITCH("Passthru"), END };
+static const struct parameter new_vhd[] = {
+	{ "Path", "FullName", PARAMETER_STRINGS, 1, PARAMETER_MANDATORY }, { "SizeBytes", NULL, PARAMETER_BYTES, 2, PARAMETER_OPTIONAL },
+	SWITCH("Fixed"), SWITCH("Dynamic"), SWITCH("Differencing"), STRING("ParentPath"), BYTES("BlockSizeBytes"),
+	BYTES("LogicalSectorSizeBytes"), BYTES("PhysicalSectorSizeBytes"), END };
+static const struct parameter act_on_vm_only[] = { VM_NAME(1), END };
+/* Paths come through the pipeline too. */
+static const struct parameter get_vhd[] = {
+	{ "Path", "FullName", PARAMETER_STRINGS, 1, PARAMETER_OPTIONAL }, END };
+static const struct parameter resize_vhd[] = {
+	{ "Path", "FullName", PARAMETER_STRINGS, 1, PARAMETER_OPTIONAL },
+	{ "SizeBytes", NULL, PARAMETER_BYTES, 2, PARAMETER_MANDATORY }, SWITCH("Passthru"), END };
+static const struct parameter convert_vhd[] = {
+	{ "Path", "FullName", PARAMETER_STRINGS, 1, PARAMETER_OPTIONAL },
+	{ "DestinationPath", NULL, PARAMETER_STRING, 2, PARAMETER_MANDATORY }, STRING("VHDType"), BYTES("BlockSizeBytes"),
+	SWITCH("Passthru"), END };
 static const struct parameter cim_instance[] = {
 	{ "ClassName", NULL, PARAMETER_STRING, 1, PARAMETER_MANDATORY }, STRING("Filter"), END };
 static const struct parameter where_object[] = {
@@ -121,6 +136,12 @@ static const struct column service_columns[] = {
 	{ "VMName", "VMName", CELL_PLAIN }, { "Name", "Name", CELL_PLAIN }, { "Enabled", "Enabled", CELL_PLAIN },
 	{ "PrimaryStatusDescription", "PrimaryStatusDescription", CELL_PLAIN },
 	{ "SecondaryStatusDescription", "SecondaryStatusDescription", CELL_PLAIN }, { NULL, NULL, CELL_PLAIN } };
+static const struct column measure_columns[] = {
+	{ "VMName", "VMName", CELL_PLAIN }, { "DiskRead(M)", "AggregatedDiskDataRead", CELL_MIB },
+	{ "DiskWritten(M)", "AggregatedDiskDataWritten", CELL_MIB }, { "DiskRequests", "AggregatedIOCount", CELL_PLAIN },
+	{ "DiskErrors", "AggregatedIOErrors", CELL_PLAIN }, { NULL, NULL, CELL_PLAIN } };
+static const struct column test_columns[] = {
+	{ "Path", "Path", CELL_PLAIN }, { "Result", "Result", CELL_PLAIN }, { NULL, NULL, CELL_PLAIN } };
 static const struct column kvp_columns[] = {
 	{ "VMName", "VMName", CELL_PLAIN }, { "Source", "Source", CELL_PLAIN }, { "Name", "Name", CELL_PLAIN },
 	{ "Data", "Data", CELL_PLAIN }, { NULL, NULL, CELL_PLAIN } };
@@ -157,6 +178,12 @@ const struct verb verbs[] = {
 	{ "Get-VMIntegrationService",     NULL,     get_service,    verb_get_vm_service,            service_columns,   false },
 	{ "Enable-VMIntegrationService",  NULL,     switch_service, verb_enable_vm_service,         service_columns,   false },
 	{ "Disable-VMIntegrationService", NULL,     switch_service, verb_disable_vm_service,        service_columns,   false },
+	{ "Measure-VM",                   NULL,     act_on_vm_only, verb_measure_vm,                measure_columns,   false },
+	{ "New-VHD",                      NULL,     new_vhd,        verb_new_vhd,                   NULL,              false },
+	{ "Get-VHD",                      NULL,     get_vhd,        verb_get_vhd,                   NULL,              false },
+	{ "Resize-VHD",                   NULL,     resize_vhd,     verb_resize_vhd,                NULL,              false },
+	{ "Convert-VHD",                  NULL,     convert_vhd,    verb_convert_vhd,               NULL,              false },
+	{ "Test-VHD",                     NULL,     get_vhd,        verb_test_vhd,                  test_columns,      false },
 	{ "Get-VMKvpItem",                NULL,     get_kvp,        verb_get_vm_kvp_item,           kvp_columns,       false },
 	{ "Set-VMKvpItem",                NULL,     set_kvp,        verb_set_vm_kvp_item,           kvp_columns,       false },
 	{ "Remove-VMKvpItem",             NULL,     remove_kvp,     verb_remove_vm_kvp_item,        kvp_columns,       false },

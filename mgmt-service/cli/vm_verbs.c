@@ -178,6 +178,23 @@ bool vm_mebibytes(struct stage *stage, const char *name, uint64_t *mib)
 	return true;
 }
 
+/* The path of the disk, made first where it is to be a new one; NULL: none. False: an error was counted. */
+static bool new_vm_disk(struct stage *stage, const char **path)
+{
+	const struct parameter_value *size = parameters_get(&stage->parameters, "NewVHDSizeBytes");
+	const char *new_path = parameters_string(&stage->parameters, "NewVHDPath");
+
+	*path = parameters_string(&stage->parameters, "VHDPath");
+	if (!new_path && !size->given)
+		return true;
+	if (!new_path || !size->given || *path) {
+		stage_error(stage, "-NewVHDPath and -NewVHDSizeBytes go together, and without -VHDPath.");
+		return false;
+	}
+	*path = new_path;
+	return vhd_create_dynamic(stage, new_path, size->number);
+}
+
 void verb_new_vm(struct stage *stage)
 {
 	const char *name = parameters_string(&stage->parameters, "Name");
@@ -185,9 +202,10 @@ void verb_new_vm(struct stage *stage)
 	json *body = json_object_new_object(),
 	     *system = object_setting("Msvm_VirtualSystemSettingData", "", NULL);
 	json *resources = json_object_new_array(), *direct, *answer;
+	const char *disk;
 	uint64_t mib;
 
-	if (!vm_mebibytes(stage, "MemoryStartupBytes", &mib)) {
+	if (!vm_mebibytes(stage, "MemoryStartupBytes", &mib) || !new_vm_disk(stage, &disk)) {
 		json_object_put(body);
 		json_object_put(system);
 		json_object_put(resources);
@@ -205,7 +223,7 @@ void verb_new_vm(struct stage *stage)
 		json_object_array_add(resources, direct);
 	else
 		json_object_put(direct);
-	device_describe_disk(resources, parameters_string(&stage->parameters, "VHDPath"));
+	device_describe_disk(resources, disk);
 	object_put(body, "SystemSettings", system);
 	object_put(body, "ResourceSettings", resources);
 	answer = object_invoke(stage, SERVICE, "DefineSystem", body);

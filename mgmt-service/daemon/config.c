@@ -73,6 +73,11 @@ static int set_vmwp(struct config *c, const char *v, char *reason, unsigned size
 	return set_path(c->vmwp, v, reason, size);
 }
 
+static int set_vhdtool(struct config *c, const char *v, char *reason, unsigned size)
+{
+	return set_path(c->vhdtool, v, reason, size);
+}
+
 static int set_mshv_device(struct config *c, const char *v, char *reason, unsigned size)
 {
 	return set_path(c->mshv_device, v, reason, size);
@@ -168,6 +173,7 @@ static const struct key {
 	{"statedir", set_statedir},
 	{"token-file", set_token_file},
 	{"vmwp", set_vmwp},
+	{"vhdtool", set_vhdtool},
 	{"worker-user", set_worker_user},
 	{"mshv-device", set_mshv_device},
 	{"kernel-directories", set_kernel_directories},
@@ -315,6 +321,14 @@ static bool names_config(int argc, char **argv)
 	return false;
 }
 
+/* The program of that name in the folder of another. */
+static int beside(const char *other, const char *name, char *out)
+{
+	const char *slash = strrchr(other, '/');
+
+	return snprintf(out, PATH_MAX, "%.*s/%s", (int)(slash - other), other, name) >= PATH_MAX ? -1 : 0;
+}
+
 int config_load(struct config *config, int argc, char **argv, char *reason, unsigned reason_size)
 {
 	set_defaults(config);
@@ -327,6 +341,10 @@ int config_load(struct config *config, int argc, char **argv, char *reason, unsi
 	if (!config->token_file[0] &&
 	    snprintf(config->token_file, PATH_MAX, "%s/token", config->statedir) >= PATH_MAX) {
 		snprintf(reason, reason_size, "statedir: the path is too long");
+		return -1;
+	}
+	if (!config->vhdtool[0] && beside(config->vmwp, "vhdtool", config->vhdtool)) {
+		snprintf(reason, reason_size, "vmwp: the path is too long");
 		return -1;
 	}
 	return 0;
@@ -356,6 +374,8 @@ int config_check(const struct config *config)
 
 	if (access(config->vmwp, X_OK) != 0)
 		findings += finding("vmwp", config->vmwp, strerror(errno));
+	if (access(config->vhdtool, X_OK) != 0)
+		findings += finding("vhdtool", config->vhdtool, strerror(errno));
 	if (stat(config->mshv_device, &st) != 0)
 		findings += finding("mshv-device", config->mshv_device, strerror(errno));
 	if (geteuid() == 0 && !getpwnam(config->worker_user))

@@ -24,6 +24,7 @@ struct config {
 	char statedir[PATH_MAX];
 	char token_file[PATH_MAX]; /* empty: <statedir>/token */
 	char vmwp[PATH_MAX];
+	char vhdtool[PATH_MAX]; /* empty: beside vmwp */
 	char worker_user[64];
 	char mshv_device[PATH_MAX];
 	struct config_directories kernels;

@@ -340,8 +340,8 @@ static void do_get(struct exchange *x)
 		failed(x);
 		return;
 	}
-	if (wait && x->self->class == &cim_class_Msvm_ConcreteJob) {
-		const char *id = cim_get_string(x->self, Msvm_ConcreteJob_InstanceID);
+	if (wait && cim_class_is_a(x->self->class, &cim_class_CIM_ConcreteJob)) {
+		const char *id = cim_get_string(x->self, CIM_ConcreteJob_InstanceID);
 		const struct job *job = job_find(x->context.model, id);
 
 		if (job)

@@ -64,6 +64,10 @@ static const char *why_not_opened(int error, bool to_write)
 		return "a symbolic link leads out of the allowed directory";
 	case ENOENT:
 		return "there is no such file";
+	case EEXIST:
+		return "there is a file of this name already";
+	case ENOTDIR:
+		return "a part of the path is no directory";
 	case EISDIR:
 		return "it is a directory, no file";
 	case EBUSY:
@@ -86,6 +90,7 @@ static int open_below(const struct config_directories *allowed, const char *path
 {
 	/* NONBLOCK: a FIFO put there must not hold the service. */
 	struct open_how how = {.flags = (unsigned)flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+			       .mode = flags & O_CREAT ? 0600 : 0,
 			       .resolve = RESOLVE_BENEATH};
 	const char *rest, *directory = allowed_directory(allowed, path, &rest);
 	int directory_fd, fd, error;
@@ -137,12 +142,10 @@ int host_file_open_source(const struct config_directories *allowed, const char *
 	return fd;
 }
 
-/* Images that are more than the bytes of a disk: taken for raw, a guest would see and overwrite their
- * headers. */
+/* Images of formats that nothing here knows: taken for raw, a guest would see and overwrite their headers. */
 static bool is_other_format(const char *path)
 {
-	static const char *const endings[] = {".vhdx", ".vhd",  ".vhds",  ".avhdx", ".avhd",
-					      ".vmdk", ".qcow", ".qcow2", ".vdi"};
+	static const char *const endings[] = {".vhds", ".vmdk", ".qcow", ".qcow2", ".vdi"};
 	const char *ending = strrchr(path, '.');
 
 	for (size_t i = 0; ending && i < sizeof(endings) / sizeof(endings[0]); i++)
@@ -207,6 +210,48 @@ static bool make_blocking(int fd, const char *path, char *reason, unsigned reaso
 	return false;
 }
 
+int host_file_create(const struct config_directories *allowed, const char *path, char *reason, unsigned reason_size)
+{
+	int fd;
+
+	errno = 0;
+	fd = open_below(allowed, path, O_RDWR | O_CREAT | O_EXCL, reason, reason_size);
+	if (fd < 0 && errno == ENOENT)
+		snprintf(reason, reason_size, "%s: there is no such directory", path);
+	if (fd >= 0 && !make_blocking(fd, path, reason, reason_size)) {
+		host_file_remove(allowed, path, fd);
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+void host_file_remove(const struct config_directories *allowed, const char *path, int fd)
+{
+	struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_BENEATH};
+	const char *rest, *name = strrchr(path, '/') + 1, *allowed_one = allowed_directory(allowed, path, &rest);
+	int top = allowed_one ? open(allowed_one, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1, directory_fd = top;
+	char folder[PATH_MAX];
+	struct stat ours, named;
+
+	if (top >= 0 && name > rest) {
+		snprintf(folder, sizeof(folder), "%.*s", (int)(name - rest), rest);
+		directory_fd = (int)syscall(SYS_openat2, top, folder, &how, sizeof(how));
+		close(top);
+	}
+	if (directory_fd < 0)
+		return;
+	if (fstat(fd, &ours) == 0 && fstatat(directory_fd, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    ours.st_dev == named.st_dev && ours.st_ino == named.st_ino)
+		unlinkat(directory_fd, name, 0);
+	close(directory_fd);
+}
+
+bool host_file_take_disk(int fd, const struct host_disk *disk, bool *in_use, char *reason, unsigned reason_size)
+{
+	return take(fd, !disk->read_only && !disk->is_dvd, disk->path, in_use, reason, reason_size);
+}
+
 int host_file_open_disk(const struct config_directories *allowed, const struct host_disk *disk, bool *in_use,
 			char *reason, unsigned reason_size)
 {
@@ -217,7 +262,7 @@ int host_file_open_disk(const struct config_directories *allowed, const struct h
 
 	if (is_other_format(disk->path)) {
 		snprintf(reason, reason_size,
-			 "%s: this format is not supported; raw images and block devices are", disk->path);
+			 "%s: this format is not supported; VHDX, VHD, raw images and block devices are", disk->path);
 		return -1;
 	}
 	errno = 0;

@@ -28,11 +28,18 @@ struct host_disk {
 };
 
 /*
- * A raw image or a block device. Other formats are refused by their names. Unless `in_use` is NULL it is
+ * An image or a block device; nobody looks into it. Formats that nothing here knows are refused by their names. Unless `in_use` is NULL it is
  * taken for as long as any copy of the descriptor lives, also across processes: by one who writes, or by any
  * number who read; *in_use says that this was the trouble.
  */
 int host_file_open_disk(const struct config_directories *allowed, const struct host_disk *disk, bool *in_use,
 			char *reason, unsigned reason_size);
+/* Takes one that was opened without. */
+bool host_file_take_disk(int fd, const struct host_disk *disk, bool *in_use, char *reason, unsigned reason_size);
+
+/* A new empty file, read-write; its folder must be there. */
+int host_file_create(const struct config_directories *allowed, const char *path, char *reason, unsigned reason_size);
+/* Takes the name away, if it is still this file's. */
+void host_file_remove(const struct config_directories *allowed, const char *path, int fd);
 
 #endif

@@ -24,7 +24,9 @@ struct cim_reference *instance_job_reference(struct arena *arena, const struct j
 {
 	const char *keys[] = {job->record.id};
 
-	return cim_reference_make(arena, &cim_class_Msvm_ConcreteJob, 1, keys);
+	return cim_reference_make(arena,
+				  job_is_of_storage(job) ? &cim_class_Msvm_StorageJob : &cim_class_Msvm_ConcreteJob,
+				  1, keys);
 }
 
 static const char *setting_id(struct arena *arena, const char *vm_id, const char *suffix)
@@ -288,51 +290,59 @@ static void enumerate_summaries(struct cim_context *context, struct cim_list *ou
 
 CIM_PROVIDER(Msvm_SummaryInformation) = {.enumerate = enumerate_summaries};
 
+void instance_fill_job(struct cim_instance *i, const struct job *job)
+{
+	const struct store_job *r = &job->record;
+	bool failed = r->state == JOB_EXCEPTION;
+	int64_t end = job_has_ended(job) ? r->changed_ms : model_now_ms();
+
+	cim_set_string(i, CIM_ConcreteJob_InstanceID, r->id);
+	cim_set_string(i, CIM_ConcreteJob_Name, job_type_text(r->type));
+	cim_set_string(i, CIM_ConcreteJob_ElementName, job_type_text(r->type));
+	cim_set_string(i, CIM_ConcreteJob_Caption, job_type_text(r->type));
+	cim_set_uint(i, CIM_ConcreteJob_JobState, (uint64_t)r->state);
+	cim_set_string(i, CIM_ConcreteJob_JobStatus, failed ? "Exception" : "OK");
+	cim_set_time(i, CIM_ConcreteJob_TimeSubmitted, r->submitted_ms);
+	cim_set_time(i, CIM_ConcreteJob_StartTime, r->started_ms);
+	if (r->started_ms)
+		cim_set_interval(i, CIM_ConcreteJob_ElapsedTime, end - r->started_ms);
+	cim_set_time(i, CIM_ConcreteJob_TimeOfLastStateChange, r->changed_ms);
+	cim_set_uint(i, CIM_ConcreteJob_PercentComplete, job_has_ended(job) ? 100 : job->percent);
+	cim_set_boolean(i, CIM_ConcreteJob_DeleteOnCompletion, true);
+	cim_set_uint(i, CIM_ConcreteJob_LocalOrUtcTime, 2);
+	cim_set_uint(i, CIM_ConcreteJob_ErrorCode, (uint64_t)r->error_code);
+	cim_set_string(i, CIM_ConcreteJob_ErrorDescription, r->error_text[0] ? r->error_text : NULL);
+	if (failed) {
+		const uint16_t error[] = {6}; /* Error */
+
+		cim_set_uints(i, CIM_ConcreteJob_OperationalStatus, error, 1);
+		cim_set_strings(i, CIM_ConcreteJob_StatusDescriptions, (const char *[]){r->error_text}, 1);
+		cim_set_uint(i, CIM_ConcreteJob_HealthState, 20);
+	}
+}
+
 static struct cim_instance *instance_job(struct cim_context *context, const struct job *job)
 {
 	const struct store_job *r = &job->record;
 	struct cim_instance *i = cim_instance_create(context->arena, &cim_class_Msvm_ConcreteJob);
-	bool failed = r->state == JOB_EXCEPTION;
-	int64_t end = job_has_ended(job) ? r->changed_ms : model_now_ms();
 
-	cim_set_string(i, Msvm_ConcreteJob_InstanceID, r->id);
-	cim_set_string(i, Msvm_ConcreteJob_Name, job_type_text(r->type));
-	cim_set_string(i, Msvm_ConcreteJob_ElementName, job_type_text(r->type));
-	cim_set_string(i, Msvm_ConcreteJob_Caption, job_type_text(r->type));
+	instance_fill_job(i, job);
 	cim_set_uint(i, Msvm_ConcreteJob_JobType, (uint64_t)r->type);
-	cim_set_uint(i, Msvm_ConcreteJob_JobState, (uint64_t)r->state);
-	cim_set_string(i, Msvm_ConcreteJob_JobStatus, failed ? "Exception" : "OK");
-	cim_set_time(i, Msvm_ConcreteJob_TimeSubmitted, r->submitted_ms);
-	cim_set_time(i, Msvm_ConcreteJob_StartTime, r->started_ms);
-	if (r->started_ms)
-		cim_set_interval(i, Msvm_ConcreteJob_ElapsedTime, end - r->started_ms);
-	cim_set_time(i, Msvm_ConcreteJob_TimeOfLastStateChange, r->changed_ms);
-	cim_set_uint(i, Msvm_ConcreteJob_PercentComplete, job_has_ended(job) ? 100 : job->percent);
-	cim_set_boolean(i, Msvm_ConcreteJob_DeleteOnCompletion, true);
 	cim_set_boolean(i, Msvm_ConcreteJob_Cancellable, false);
-	cim_set_uint(i, Msvm_ConcreteJob_LocalOrUtcTime, 2);
-	cim_set_uint(i, Msvm_ConcreteJob_ErrorCode, (uint64_t)r->error_code);
-	cim_set_string(i, Msvm_ConcreteJob_ErrorDescription, r->error_text[0] ? r->error_text : NULL);
 	cim_set_string(i, Msvm_ConcreteJob_ErrorSummaryDescription, r->error_text[0] ? r->error_text : NULL);
-	if (failed) {
-		const uint16_t error[] = {6}; /* Error */
-
-		cim_set_uints(i, Msvm_ConcreteJob_OperationalStatus, error, 1);
-		cim_set_strings(i, Msvm_ConcreteJob_StatusDescriptions, (const char *[]){r->error_text}, 1);
-		cim_set_uint(i, Msvm_ConcreteJob_HealthState, 20);
-	}
 	return i;
 }
 
 static void enumerate_jobs(struct cim_context *context, struct cim_list *out)
 {
 	for (const struct job *job = context->model->jobs; job; job = job->next)
-		cim_list_add(out, instance_job(context, job));
+		if (!job_is_of_storage(job))
+			cim_list_add(out, instance_job(context, job));
 }
 
-static void remove_job(struct cim_context *context, const struct cim_instance *current)
+void instance_remove_job(struct cim_context *context, const struct cim_instance *current)
 {
-	struct job *job = job_find(context->model, cim_get_string(current, Msvm_ConcreteJob_InstanceID));
+	struct job *job = job_find(context->model, cim_get_string(current, CIM_ConcreteJob_InstanceID));
 
 	if (!job || !job_has_ended(job))
 		cim_error_set(&context->error, context->arena, CIM_ERR_INVALID_STATE, NULL,
@@ -342,7 +352,7 @@ static void remove_job(struct cim_context *context, const struct cim_instance *c
 			      store_error(context->model->store));
 }
 
-CIM_PROVIDER(Msvm_ConcreteJob) = {.enumerate = enumerate_jobs, .remove = remove_job};
+CIM_PROVIDER(Msvm_ConcreteJob) = {.enumerate = enumerate_jobs, .remove = instance_remove_job};
 
 struct cim_instance *instance_error(struct arena *arena, const struct job *job)
 {

@@ -12,6 +12,12 @@ struct cim_reference *instance_job_reference(struct arena *arena, const struct j
 struct cim_reference *instance_vssd_reference(struct arena *arena, const char *vm_id);
 struct cim_instance *instance_vssd(struct arena *arena, const struct store_vm *vm);
 struct cim_instance *instance_error(struct arena *arena, const struct job *job);
+/* What jobs of all classes have. */
+void instance_fill_job(struct cim_instance *instance, const struct job *job);
+void instance_remove_job(struct cim_context *context, const struct cim_instance *current);
+/* The job's error, if it has one: that is no failure of the method. */
+void instance_set_job_errors(struct cim_context *context, const struct cim_instance *self,
+			     struct cim_arguments *out, int parameter);
 
 /* In guest_components.c: what the guest adds to its machine's summary. */
 void instance_summarize_guest(struct cim_instance *summary, const struct vm *vm);

@@ -24,6 +24,12 @@ static const struct {
 	{VM_ACTION_NONE, JOB_TYPE_MODIFY, "Modifying Virtual Machine Resources"},
 	{VM_ACTION_NONE, JOB_TYPE_FREEZE, "Freezing or Thawing the Guest's File Systems"},
 	{VM_ACTION_NONE, JOB_TYPE_GUEST, "Copying Files to the Guest"},
+	{VM_ACTION_NONE, JOB_TYPE_ADD, "Adding Virtual Machine Resources"},
+	{VM_ACTION_NONE, JOB_TYPE_REMOVE, "Removing Virtual Machine Resources"},
+	{VM_ACTION_NONE, JOB_TYPE_CREATE, "Creating Virtual Hard Disk"},
+	{VM_ACTION_NONE, JOB_TYPE_EXPAND, "Resizing Virtual Hard Disk"},
+	{VM_ACTION_NONE, JOB_TYPE_CONVERT, "Converting Virtual Hard Disk"},
+	{VM_ACTION_NONE, JOB_TYPE_VALIDATE, "Validating Virtual Hard Disk"},
 };
 
 #define TYPE_COUNT (sizeof(types) / sizeof(types[0]))
@@ -68,7 +74,7 @@ static struct job *create(struct model *model, struct vm *vm, enum vm_action act
 	if (!job)
 		return NULL;
 	model_new_id(job->record.id);
-	snprintf(job->record.vm_id, sizeof(job->record.vm_id), "%s", vm->record.id);
+	snprintf(job->record.vm_id, sizeof(job->record.vm_id), "%s", vm ? vm->record.id : "");
 	job->record.type = type;
 	job->record.state = JOB_NEW;
 	job->record.submitted_ms = job->record.changed_ms = model_now_ms();
@@ -94,6 +100,11 @@ struct job *job_begin(struct model *model, struct vm *vm, int type)
 	if (job)
 		job_start(model, job);
 	return job;
+}
+
+bool job_is_of_storage(const struct job *job)
+{
+	return job->record.type >= JOB_TYPE_STORAGE;
 }
 
 struct job *job_restore(struct model *model, const struct store_job *record)

@@ -21,9 +21,18 @@
 #define JOB_TYPE_RESUME    27
 #define JOB_TYPE_RESET     28
 #define JOB_TYPE_REBOOT    29
+#define JOB_TYPE_ADD       30
 #define JOB_TYPE_MODIFY    31
+#define JOB_TYPE_REMOVE    32
 #define JOB_TYPE_FREEZE    51
 #define JOB_TYPE_GUEST     180
+
+/* JobType of Msvm_StorageJob, which counts for itself. */
+#define JOB_TYPE_STORAGE  1000
+#define JOB_TYPE_CREATE   (JOB_TYPE_STORAGE + 1)
+#define JOB_TYPE_EXPAND   (JOB_TYPE_STORAGE + 4)
+#define JOB_TYPE_CONVERT  (JOB_TYPE_STORAGE + 6)
+#define JOB_TYPE_VALIDATE (JOB_TYPE_STORAGE + 9)
 
 #define JOB_REMOVAL_MS (5 * 60 * 1000) /* TimeBeforeRemoval */
 
@@ -39,8 +48,10 @@ struct job {
 
 /* In the store and in the model, state New. NULL with store_error(). */
 struct job *job_create(struct model *model, struct vm *vm, enum vm_action action);
-/* Of work that changes no state, running from now on: whoever does it ends it. */
+/* Of work that changes no state, running from now on: whoever does it ends it. Of no machine without `vm`. */
 struct job *job_begin(struct model *model, struct vm *vm, int type);
+/* It works on virtual hard disk files. */
+bool job_is_of_storage(const struct job *job);
 /* From the store after a restart. */
 struct job *job_restore(struct model *model, const struct store_job *record);
 void job_start(struct model *model, struct job *job);

@@ -25,11 +25,10 @@ CIM_METHOD(Msvm_ComputerSystem, RequestStateChange)
 	return result;
 }
 
-/* The job's error, if it has one: that is no failure of the method. */
-static void set_errors(struct cim_context *context, const struct cim_instance *self,
-		       struct cim_arguments *out, int parameter)
+void instance_set_job_errors(struct cim_context *context, const struct cim_instance *self,
+			     struct cim_arguments *out, int parameter)
 {
-	const struct job *job = job_find(context->model, cim_get_string(self, Msvm_ConcreteJob_InstanceID));
+	const struct job *job = job_find(context->model, cim_get_string(self, CIM_ConcreteJob_InstanceID));
 	struct cim_instance *error;
 
 	if (!job || !job->record.error_code)
@@ -40,12 +39,12 @@ static void set_errors(struct cim_context *context, const struct cim_instance *s
 
 CIM_METHOD(Msvm_ConcreteJob, GetError)
 {
-	set_errors(context, self, out, CIM_PARAMETER(Msvm_ConcreteJob, GetError, Error));
+	instance_set_job_errors(context, self, out, CIM_PARAMETER(Msvm_ConcreteJob, GetError, Error));
 	return CIM_RETURN_COMPLETED;
 }
 
 CIM_METHOD(Msvm_ConcreteJob, GetErrorEx)
 {
-	set_errors(context, self, out, CIM_PARAMETER(Msvm_ConcreteJob, GetErrorEx, Errors));
+	instance_set_job_errors(context, self, out, CIM_PARAMETER(Msvm_ConcreteJob, GetErrorEx, Errors));
 	return CIM_RETURN_COMPLETED;
 }

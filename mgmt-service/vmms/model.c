@@ -15,6 +15,7 @@
 
 #include "daemon/log.h"
 #include "vmms/dynamic_memory.h"
+#include "vmms/task.h"
 #include "vmms/vm.h"
 
 #define ADOPT_WAIT_MS 3000
@@ -218,9 +219,10 @@ int model_open(struct model *model, const struct config *config, char *reason, u
 	pthread_cond_init(&model->changed, &attributes);
 	pthread_condattr_destroy(&attributes);
 	model->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	model->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (gethostname(model->host_name, sizeof(model->host_name) - 1) || !model->host_name[0])
 		strcpy(model->host_name, "localhost");
-	if (model->wake_fd < 0 || loop_init()) {
+	if (model->wake_fd < 0 || model->stop_fd < 0 || loop_init()) {
 		snprintf(reason, reason_size, "event loop: %s", strerror(errno));
 		return -1;
 	}
@@ -237,6 +239,7 @@ int model_open(struct model *model, const struct config *config, char *reason, u
 
 void model_close(struct model *model)
 {
+	task_finish_all(model);
 	vm_free_all(model);
 	job_free_all(model);
 	store_close(model->store);
@@ -244,6 +247,8 @@ void model_close(struct model *model)
 		close(model->workers_fd);
 	if (model->wake_fd >= 0)
 		close(model->wake_fd);
+	if (model->stop_fd >= 0)
+		close(model->stop_fd);
 	if (model->lock_fd >= 0)
 		close(model->lock_fd);
 	loop_fini();
@@ -253,8 +258,10 @@ void model_close(struct model *model)
 
 void model_run_queue(struct model *model)
 {
-	struct job *job = model->jobs;
+	struct job *job;
 
+	task_finish(model);
+	job = model->jobs;
 	/* A job may end others, but only expire() and clients remove them: restart the walk after each. */
 	while (job) {
 		if (job->queued && job->vm) {

@@ -17,6 +17,7 @@
 
 struct vm;
 struct job;
+struct task;
 
 struct model {
 	pthread_mutex_t lock;
@@ -25,11 +26,13 @@ struct model {
 	struct store *store;         /* (l) */
 	struct vm *vms;              /* (l) in order of creation */
 	struct job *jobs;            /* (l) in order of submission */
+	struct task *tasks;          /* (l) that run */
 	char host_name[256];         /* (c) */
 	int64_t started_ms;          /* (c) */
 	int workers_fd;              /* (c) directory <rundir>/workers */
 	int lock_fd;                 /* (c) <statedir>/vmms.lock */
-	int wake_fd;                 /* (c) eventfd: jobs are queued */
+	int wake_fd;                 /* (c) eventfd: jobs are queued, or tasks have run */
+	int stop_fd;                 /* (c) eventfd, readable once the service ends: for what waits without the lock */
 	bool stopping;               /* (l) */
 	int64_t balance_at_ms;       /* (l) monotonic: when memory is balanced again */
 };
@@ -44,7 +47,7 @@ void model_unlock(struct model *model);
 void model_wake(struct model *model);
 /* Main thread, once a second with the lock held: deadlines, status of workers, old jobs. */
 void model_tick(struct model *model);
-/* Main thread: begins what is queued. */
+/* Main thread: ends what tasks have done, begins what is queued. */
 void model_run_queue(struct model *model);
 
 int64_t model_now_ms(void); /* since 1970 */

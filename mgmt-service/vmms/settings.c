@@ -8,6 +8,7 @@
 #include "daemon/log.h"
 #include "vmms/instances.h"
 #include "vmms/host_file.h"
+#include "vmms/hot_plug.h"
 #include "vmms/integration.h"
 #include "vmms/memory_settings.h"
 #include "vmms/storage_settings.h"
@@ -217,6 +218,7 @@ struct draft {
 	struct store_vm record;
 	struct store_storage storage; /* paths are the arena's or the machine's */
 	bool storage_changed;
+	bool live; /* it runs: its storage changes through the worker, and nothing else does */
 	struct draft *next;
 };
 
@@ -232,15 +234,30 @@ static struct draft *new_draft(struct cim_context *context, struct vm *vm)
 	return draft;
 }
 
-/* The draft of a machine whose devices are to change. NULL with the error: it is not off. */
-static struct draft *draft_of(struct cim_context *context, struct draft **drafts, struct vm *vm)
+/* False with the error: it is neither off nor such that its storage can change. */
+static bool may_change_storage(struct cim_context *context, const struct vm *vm, bool *live)
 {
+	*live = vm->worker && (vm->record.state == VM_RUNNING || vm->record.state == VM_PAUSED);
+	if (!*live)
+		return require_off(context, vm);
+	if (vm->hot_plug)
+		cim_error_set(&context->error, context->arena, CIM_ERR_BUSY, NULL,
+			      "The devices of %s are changing", vm->record.element_name);
+	return !vm->hot_plug;
+}
+
+/* The draft of a machine whose devices are to change. NULL with the error: its state does not allow that. */
+static struct draft *draft_of(struct cim_context *context, struct draft **drafts, struct vm *vm, bool is_storage)
+{
+	bool live = false;
+
 	for (; *drafts; drafts = &(*drafts)->next)
 		if ((*drafts)->vm == vm)
-			return *drafts;
-	if (!require_off(context, vm))
+			return !is_storage && !require_off(context, vm) ? NULL : *drafts;
+	if (is_storage ? !may_change_storage(context, vm, &live) : !require_off(context, vm))
 		return NULL;
 	*drafts = new_draft(context, vm);
+	(*drafts)->live = live;
 	return *drafts;
 }
 
@@ -375,6 +392,40 @@ static bool put_system(struct cim_context *context, struct draft *draft, const s
 			       put_vssd);
 }
 
+/*
+ * Virtual hard disk files are looked into before anything of the model is: that takes a program, and the model is
+ * unlocked while it runs. Whatever else is wrong with these settings is found later.
+ */
+static bool check_images(struct cim_context *context, const struct cim_value *resources)
+{
+	for (size_t i = 0; resources->is_set && i < resources->count; i++)
+		if (!storage_setting_check_image(context, resources->items[i].instance))
+			return false;
+	return true;
+}
+
+/*
+ * Keeps the drafts: at once, or, of a running machine, by a job, which is then put into that parameter.
+ */
+static uint32_t keep_drafts(struct cim_context *context, struct draft *drafts, int job_type, struct cim_arguments *out,
+			    int parameter)
+{
+	char reason[STORE_STATUS_MAX + 1];
+	struct job *job;
+
+	for (struct draft *d = drafts; d; d = d->next)
+		if (d->live && (d->next || d != drafts))
+			return cim_error_set(&context->error, context->arena, CIM_ERR_NOT_SUPPORTED, "ResourceSettings",
+					     "ResourceSettings: a machine that runs is changed by a call of its own");
+	if (!drafts || !drafts->live || !drafts->storage_changed)
+		return commit(context, drafts) ? CIM_RETURN_COMPLETED : failed(context);
+	job = hot_plug_start(drafts->vm, &drafts->storage, job_type, reason, sizeof(reason));
+	if (!job)
+		return cim_error_set(&context->error, context->arena, CIM_ERR_FAILED, NULL, "%s", reason);
+	cim_argument_set_reference(out, parameter, instance_job_reference(context->arena, job));
+	return CIM_RETURN_JOB_STARTED;
+}
+
 CIM_METHOD(Msvm_VirtualSystemManagementService, DefineSystem)
 {
 	const struct cim_instance *system = cim_argument_instance(
@@ -391,7 +442,7 @@ CIM_METHOD(Msvm_VirtualSystemManagementService, DefineSystem)
 				     "ReferenceConfiguration",
 				     "A machine cannot be defined from another one yet");
 	set_defaults(&draft->record);
-	if (!put_system(context, draft, system) || !add_settings(context, draft, resources, NULL))
+	if ((resources->is_set && !check_images(context, resources)) || !put_system(context, draft, system) || !add_settings(context, draft, resources, NULL))
 		return failed(context);
 	vm = vm_create(context->model, &draft->record, &draft->storage);
 	if (!vm) {
@@ -453,6 +504,14 @@ CIM_METHOD(Msvm_VirtualSystemManagementService, ModifySystemSettings)
 	return CIM_RETURN_COMPLETED;
 }
 
+static bool are_storage(const struct cim_value *resources)
+{
+	for (size_t i = 0; i < resources->count; i++)
+		if (!storage_setting_class(resources->items[i].instance->class))
+			return false;
+	return true;
+}
+
 CIM_METHOD(Msvm_VirtualSystemManagementService, AddResourceSettings)
 {
 	const struct cim_reference *affected =
@@ -460,23 +519,27 @@ CIM_METHOD(Msvm_VirtualSystemManagementService, AddResourceSettings)
 							 AddResourceSettings, AffectedConfiguration));
 	const struct cim_value *resources = &in->values[CIM_PARAMETER(Msvm_VirtualSystemManagementService,
 								      AddResourceSettings, ResourceSettings)];
-	struct vm *vm = system_owner(context->model, cim_reference_key(affected, "InstanceID"));
 	struct cim_reference **results;
 	struct draft *draft = NULL;
+	struct vm *vm;
 
+	if (!check_images(context, resources))
+		return failed(context);
+	vm = system_owner(context->model, cim_reference_key(affected, "InstanceID"));
 	if (!vm)
 		return cim_error_set(&context->error, context->arena, CIM_ERR_NOT_FOUND,
 				     "AffectedConfiguration",
 				     "AffectedConfiguration names no settings of a virtual machine");
 	results = arena_alloc(context->arena, (resources->count + 1) * sizeof(*results));
-	if (!draft_of(context, &draft, vm) || !add_settings(context, draft, resources, results) ||
-	    !commit(context, draft))
+	if (!draft_of(context, &draft, vm, are_storage(resources)) ||
+	    !add_settings(context, draft, resources, results))
 		return failed(context);
 	cim_argument_set_references(out,
 				    CIM_PARAMETER(Msvm_VirtualSystemManagementService, AddResourceSettings,
 						  ResultingResourceSettings),
 				    results, resources->count);
-	return CIM_RETURN_COMPLETED;
+	return keep_drafts(context, draft, JOB_TYPE_ADD, out,
+			   CIM_PARAMETER(Msvm_VirtualSystemManagementService, AddResourceSettings, Job));
 }
 
 /* ---- what is changed and removed ---- */
@@ -521,7 +584,7 @@ static bool modify_one(struct cim_context *context, struct draft **drafts, const
 			      "%s: InstanceID must name a present %s", field, changes->class->name);
 		return false;
 	}
-	draft = draft_of(context, drafts, found.vm);
+	draft = draft_of(context, drafts, found.vm, !found.kind);
 	if (!draft)
 		return false;
 	if (!found.kind) {
@@ -546,17 +609,18 @@ CIM_METHOD(Msvm_VirtualSystemManagementService, ModifyResourceSettings)
 		arena_alloc(context->arena, (resources->count + 1) * sizeof(*results));
 	struct draft *drafts = NULL;
 
+	if (!check_images(context, resources))
+		return failed(context);
 	for (size_t i = 0; i < resources->count; i++)
 		if (!modify_one(context, &drafts, resources->items[i].instance, "ResourceSettings",
 				&results[i]))
 			return failed(context);
-	if (!commit(context, drafts))
-		return failed(context);
 	cim_argument_set_references(out,
 				    CIM_PARAMETER(Msvm_VirtualSystemManagementService, ModifyResourceSettings,
 						  ResultingResourceSettings),
 				    results, resources->count);
-	return CIM_RETURN_COMPLETED;
+	return keep_drafts(context, drafts, JOB_TYPE_MODIFY, out,
+			   CIM_PARAMETER(Msvm_VirtualSystemManagementService, ModifyResourceSettings, Job));
 }
 
 static bool remove_one(struct cim_context *context, struct draft **drafts, const char *id)
@@ -574,7 +638,7 @@ static bool remove_one(struct cim_context *context, struct draft **drafts, const
 			      "%s cannot be removed from a virtual machine", found.kind->class->name);
 		return false;
 	}
-	draft = draft_of(context, drafts, found.vm);
+	draft = draft_of(context, drafts, found.vm, !found.kind);
 	if (!draft)
 		return false;
 	if (found.kind) {
@@ -601,7 +665,8 @@ CIM_METHOD(Msvm_VirtualSystemManagementService, RemoveResourceSettings)
 		if (!remove_one(context, &drafts,
 				cim_reference_key(resources->items[i].reference, "InstanceID")))
 			return failed(context);
-	return commit(context, drafts) ? CIM_RETURN_COMPLETED : failed(context);
+	return keep_drafts(context, drafts, JOB_TYPE_REMOVE, out,
+			   CIM_PARAMETER(Msvm_VirtualSystemManagementService, RemoveResourceSettings, Job));
 }
 
 static void enumerate_linux_direct(struct cim_context *context, struct cim_list *out)

@@ -11,6 +11,8 @@
 #include "cim/path.h"
 #include "cim_schema.gen.h"
 #include "vmms/host_file.h"
+#include "vmms/image_chain.h"
+#include "vmms/image_service.h"
 #include "vmms/instances.h"
 #include "vmms/setting_put.h"
 
@@ -276,6 +278,10 @@ static bool check_image(struct cim_context *context, const struct store_storage 
 
 	if (!is_alone(context, storage, drive))
 		return false;
+	if (disk.is_dvd && image_format_of(disk.path) != IMAGE_RAW) {
+		setting_put_refuse(context, "HostResource", "%s: a virtual hard disk is no DVD", disk.path);
+		return false;
+	}
 	fd = host_file_open_disk(&context->model->config->disks, &disk, NULL, reason, sizeof(reason));
 	if (fd < 0) {
 		setting_put_refuse(context, "HostResource", "%s", reason);
@@ -283,6 +289,20 @@ static bool check_image(struct cim_context *context, const struct store_storage 
 	}
 	close(fd);
 	return true;
+}
+
+bool storage_setting_check_image(struct cim_context *context, const struct cim_instance *setting)
+{
+	const struct cim_value *paths =
+		storage_setting_class(setting->class) ? &setting->values[HOST_RESOURCE] : NULL;
+	struct host_disk disk = {.read_only = true};
+
+	if (!paths || !paths->is_set || paths->count != 1)
+		return true;
+	disk.path = paths->items[0].string;
+	return image_format_of(disk.path) == IMAGE_RAW ||
+	       !host_file_allowed(&context->model->config->disks, disk.path) ||
+	       image_service_check(context, "HostResource", &disk);
 }
 
 bool storage_setting_modify(struct cim_context *context, const char *vm_id, struct store_storage *storage,

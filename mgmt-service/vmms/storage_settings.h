@@ -32,6 +32,9 @@ struct cim_instance *storage_setting_instance(struct cim_context *context, const
 /* Adds what the setting describes, and its label. False with the context's error. */
 bool storage_setting_add(struct cim_context *context, struct storage_adding *adding,
 			 const struct cim_instance *setting);
+/* Of a setting that names a virtual hard disk file: is it one, with all its parents? The model is unlocked meanwhile.
+ * Anything else is fine here. False with the context's error. */
+bool storage_setting_check_image(struct cim_context *context, const struct cim_instance *setting);
 bool storage_setting_modify(struct cim_context *context, const char *vm_id, struct store_storage *storage,
 			    const struct storage_item *item, const struct cim_instance *changes);
 

@@ -7,6 +7,8 @@
 #include <strings.h>
 
 #include "daemon/log.h"
+#include "vmms/disk_set.h"
+#include "vmms/hot_plug.h"
 #include "vmms/storage.h"
 #include "vmms/worker_wire.h"
 #include "worker/worker_msg.h"
@@ -72,6 +74,8 @@ static void vm_free(struct vm *vm)
 	console_log_clear(&vm->console);
 	worker_release(vm->worker);
 	vm->worker = NULL;
+	hot_plug_cancel(vm, "The management service stops");
+	device_stats_forget(&vm->stats);
 	guest_end_requests(vm);
 	guest_forget(vm);
 	guest_items_clear(&vm->guest.host);
@@ -239,12 +243,20 @@ void vm_action_failed(struct vm *vm, const char *text)
 		job_fail(model, vm->job, JOB_EXCEPTION, (int)CIM_RETURN_FAILED, text);
 }
 
-static void begin_start(struct model *model, struct vm *vm)
+/* The images are open, or cannot be; the job may have been replaced meanwhile. */
+static void continue_start(struct disk_opening *opening)
 {
+	struct model *model = opening->model;
+	struct vm *vm = vm_find(model, opening->vm_id);
 	char reason[STORE_STATUS_MAX + 1];
 
-	set_status(vm, false, "");
-	vm->worker = worker_launch(model, vm, reason, sizeof(reason));
+	if (!vm || !vm->job || strcmp(vm->job->record.id, opening->job_id) != 0 || vm->worker)
+		return;
+	if (opening->failed) {
+		vm_action_failed(vm, opening->reason);
+		return;
+	}
+	vm->worker = worker_launch(model, vm, &opening->set, reason, sizeof(reason));
 	if (!vm->worker) {
 		vm_action_failed(vm, reason);
 		return;
@@ -254,6 +266,13 @@ static void begin_start(struct model *model, struct vm *vm)
 		worker_kill_after(vm->worker, 0);
 	}
 	save(model, vm);
+}
+
+static void begin_start(struct model *model, struct vm *vm)
+{
+	set_status(vm, false, "");
+	if (disk_set_open(model, vm, vm->job, &vm->storage, NULL, continue_start))
+		vm_action_failed(vm, "No memory or no thread to open the disks");
 }
 
 static void begin_turn_off(struct model *model, struct vm *vm)
@@ -445,6 +464,8 @@ void vm_worker_gone(struct vm *vm, const struct worker_end *end)
 
 	if (failed)
 		log_warning("worker.gone", "vm=%s text=\"%s\"", vm->record.id, text);
+	hot_plug_cancel(vm, text[0] ? text : "The virtual machine was turned off");
+	device_stats_forget(&vm->stats);
 	set_state(vm, VM_OFF);
 	set_status(vm, failed, text);
 	guest_end_requests(vm);
@@ -472,6 +493,8 @@ void vm_check_deadline(struct vm *vm, int64_t monotonic_ms)
 	struct job *job = vm->job;
 	char text[128];
 
+	hot_plug_check_deadline(vm, monotonic_ms);
+	device_stats_tick(vm, monotonic_ms);
 	if (!job || !job->deadline_ms || monotonic_ms < job->deadline_ms)
 		return;
 	job->deadline_ms = 0;
@@ -479,6 +502,8 @@ void vm_check_deadline(struct vm *vm, int64_t monotonic_ms)
 	if (job->action == VM_ACTION_START || job->action == VM_ACTION_TURN_OFF) {
 		if (vm->worker)
 			worker_kill_after(vm->worker, 0);
+		else
+			vm_action_failed(vm, "The disks could not be opened in time");
 		return;
 	}
 	if (job->action == VM_ACTION_SHUTDOWN || job->action == VM_ACTION_REBOOT)

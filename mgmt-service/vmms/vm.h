@@ -6,6 +6,7 @@
 
 #include "cim/error.h"
 #include "vmms/console_log.h"
+#include "vmms/device_stats.h"
 #include "vmms/guest.h"
 #include "vmms/job.h"
 #include "vmms/model.h"
@@ -17,12 +18,16 @@
 #define VM_MEMORY_MAX_MIB  (UINT64_C(12) * 1024 * 1024)
 #define VM_MEMORY_STEP_MIB 2
 
+struct hot_plug;
+
 struct vm {
 	struct model *model;
 	struct store_vm record;
 	struct store_storage storage; /* with paths of its own */
 	struct worker *worker;        /* NULL while there is none */
 	struct job *job;              /* that changes its state now, or NULL */
+	struct hot_plug *hot_plug;    /* that changes its storage now, or NULL */
+	struct device_stats stats;    /* of its worker */
 	struct console_log console;   /* what the last worker's console wrote */
 	struct guest guest;
 	struct vm_shutdown {

@@ -369,7 +369,8 @@ static int connect_links(struct worker *worker)
 	return 0;
 }
 
-struct worker *worker_launch(struct model *model, struct vm *vm, char *reason, unsigned reason_size)
+struct worker *worker_launch(struct model *model, struct vm *vm, const struct disk_set *disks, char *reason,
+			     unsigned reason_size)
 {
 	struct worker *worker = worker_new(model, vm);
 	struct worker_process process;
@@ -378,7 +379,7 @@ struct worker *worker_launch(struct model *model, struct vm *vm, char *reason, u
 		snprintf(reason, reason_size, "No memory");
 		return NULL;
 	}
-	if (worker_proc_start(model, vm, &process, reason, reason_size)) {
+	if (worker_proc_start(model, vm, disks, &process, reason, reason_size)) {
 		free(worker);
 		return NULL;
 	}

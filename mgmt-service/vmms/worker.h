@@ -37,6 +37,7 @@ enum worker_request {
 #define WORKER_SILENT_MS   20000
 
 struct json_object;
+struct disk_set;
 
 /* How a call ended. Codes are the contract's, or of our own: "gone" the worker ended, "timed_out" it said
  * nothing. */
@@ -96,8 +97,9 @@ struct worker {
 	bool silent;
 };
 
-/* Starts a process for the machine and connects to it. NULL with the reason. */
-struct worker *worker_launch(struct model *model, struct vm *vm, char *reason, unsigned reason_size);
+/* Starts a process for the machine, whose images are open, and connects to it. NULL with the reason. */
+struct worker *worker_launch(struct model *model, struct vm *vm, const struct disk_set *disks, char *reason,
+			     unsigned reason_size);
 /* Connects to one that runs already. NULL when nobody listens. */
 struct worker *worker_adopt(struct model *model, struct vm *vm);
 /* -1: it takes no requests. */

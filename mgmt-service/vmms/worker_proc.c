@@ -17,6 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "vmms/disk_set.h"
 #include "vmms/host_file.h"
 #include "vmms/vm.h"
 #include "vmms/worker_wire.h"
@@ -45,9 +46,7 @@ static const char *const fd_options[FD_COUNT] = {
 
 struct launch {
 	int fds[FD_COUNT];
-	int disks[STORE_DRIVES_MAX];        /* parallel to the drives; -1: no image */
-	int disk_numbers[STORE_DRIVES_MAX]; /* what they are in the child */
-	unsigned drive_count;
+	int *disks; /* copies of the images' descriptors */
 	unsigned disk_count;
 	int log_fd, null_fd;
 	bool change_user;
@@ -150,10 +149,10 @@ failed:
 	return -1;
 }
 
-static int config_fd(const struct vm *vm, const struct launch *launch, char *reason, unsigned reason_size)
+static int config_fd(const struct vm *vm, const struct disk_set *disks, char *reason, unsigned reason_size)
 {
 	static const struct worker_hvsock hvsock = {FIRST_FD + FD_HVSOCK, FIRST_FD + FD_HVSOCK_FOLDER};
-	char *text = worker_wire_config(&vm->record, &vm->storage, launch->disk_numbers, &hvsock);
+	char *text = worker_wire_config(&vm->record, &vm->storage, disks, FIRST_DISK, &hvsock);
 	size_t size = text ? strlen(text) : 0;
 	int fd = memfd_create("vmwp-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
@@ -187,46 +186,8 @@ static int find_user(const struct config *config, struct launch *launch, char *r
 	return 0;
 }
 
-/* The running machine that has the file in a drive, for the sentence; found by its path only. */
-static const struct vm *user_of(const struct model *model, const struct vm *but, const char *path)
-{
-	for (const struct vm *vm = model->vms; vm; vm = vm->next)
-		for (unsigned i = 0; vm != but && vm->worker && i < vm->storage.drive_count; i++)
-			if (vm->storage.drives[i].path && strcmp(vm->storage.drives[i].path, path) == 0)
-				return vm;
-	return NULL;
-}
-
-static int open_disks(const struct model *model, const struct vm *vm, struct launch *launch, char *reason,
-		      unsigned reason_size)
-{
-	launch->drive_count = vm->storage.drive_count;
-	for (unsigned i = 0; i < launch->drive_count; i++)
-		launch->disks[i] = launch->disk_numbers[i] = -1;
-	for (unsigned i = 0; i < launch->drive_count; i++) {
-		const struct store_drive *drive = &vm->storage.drives[i];
-		struct host_disk disk = {drive->path, drive->kind == STORE_DVD_DRIVE, drive->read_only};
-		const struct vm *user;
-		bool in_use = false;
-
-		if (!drive->path)
-			continue;
-		launch->disks[i] =
-			host_file_open_disk(&model->config->disks, &disk, &in_use, reason, reason_size);
-		if (launch->disks[i] < 0) {
-			user = in_use ? user_of(model, vm, drive->path) : NULL;
-			if (user)
-				snprintf(reason, reason_size, "%s is in use by the virtual machine \"%s\"",
-					 drive->path, user->record.element_name);
-			return -1;
-		}
-		launch->disk_numbers[i] = FIRST_DISK + (int)launch->disk_count++;
-	}
-	return 0;
-}
-
-static int open_files(struct model *model, const struct vm *machine, struct launch *launch, char *reason,
-		      unsigned reason_size)
+static int open_files(struct model *model, const struct vm *machine, const struct disk_set *disks,
+		      struct launch *launch, char *reason, unsigned reason_size)
 {
 	const struct config *config = model->config;
 	const struct store_vm *vm = &machine->record;
@@ -254,10 +215,9 @@ static int open_files(struct model *model, const struct vm *machine, struct laun
 			 strerror(errno));
 		return -1;
 	}
-	if (open_disks(model, machine, launch, reason, reason_size) ||
-	    open_hvsock(model, vm->id, launch, reason, reason_size))
+	if (open_hvsock(model, vm->id, launch, reason, reason_size))
 		return -1;
-	launch->fds[FD_CONFIG] = config_fd(machine, launch, reason, reason_size);
+	launch->fds[FD_CONFIG] = config_fd(machine, disks, reason, reason_size);
 	if (launch->fds[FD_CONFIG] < 0)
 		return -1;
 	snprintf(name, sizeof(name), "%s.log", vm->id);
@@ -280,9 +240,10 @@ static void close_files(struct launch *launch)
 	for (int i = 0; i < FD_COUNT; i++)
 		if (launch->fds[i] >= 0)
 			close(launch->fds[i]);
-	for (unsigned i = 0; i < launch->drive_count; i++)
+	for (unsigned i = 0; i < launch->disk_count; i++)
 		if (launch->disks[i] >= 0)
 			close(launch->disks[i]);
+	free(launch->disks);
 	if (launch->log_fd >= 0)
 		close(launch->log_fd);
 	if (launch->null_fd >= 0)
@@ -302,9 +263,33 @@ static int move_high(const struct launch *launch, int *fd)
 	return 0;
 }
 
-static int prepare(const struct model *model, const struct store_vm *vm, struct launch *launch)
+/* The images stay the caller's: these are copies, out of the way as above. */
+static int copy_disks(const struct disk_set *disks, struct launch *launch)
+{
+	launch->disk_count = disk_set_fds(disks, NULL, 0);
+	launch->disks = calloc(launch->disk_count + 1, sizeof(*launch->disks));
+	if (!launch->disks) {
+		launch->disk_count = 0;
+		return -1;
+	}
+	disk_set_fds(disks, launch->disks, launch->disk_count);
+	for (unsigned i = 0; i < launch->disk_count; i++) {
+		launch->disks[i] = fcntl(launch->disks[i], F_DUPFD_CLOEXEC, FIRST_DISK + (int)launch->disk_count);
+		if (launch->disks[i] < 0) {
+			launch->disk_count = i;
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int prepare(const struct model *model, const struct store_vm *vm, const struct disk_set *disks,
+		   struct launch *launch)
 {
 	int argc = 0;
+
+	if (copy_disks(disks, launch))
+		return -1;
 
 	launch->argv[argc++] = model->config->vmwp;
 	launch->argv[argc++] = "--id";
@@ -321,9 +306,6 @@ static int prepare(const struct model *model, const struct store_vm *vm, struct 
 		launch->argv[argc++] = launch->numbers[i];
 	}
 	launch->argv[argc] = NULL;
-	for (unsigned i = 0; i < launch->drive_count; i++)
-		if (launch->disks[i] >= 0 && move_high(launch, &launch->disks[i]))
-			return -1;
 	return move_high(launch, &launch->log_fd) || move_high(launch, &launch->null_fd) ? -1 : 0;
 }
 
@@ -346,8 +328,8 @@ static void __attribute__((noreturn)) child(const struct launch *launch, const c
 	for (int i = 0; i < FD_COUNT; i++)
 		if (launch->fds[i] >= 0 && dup2(launch->fds[i], FIRST_FD + i) < 0)
 			goto failed;
-	for (unsigned i = 0; i < launch->drive_count; i++)
-		if (launch->disks[i] >= 0 && dup2(launch->disks[i], launch->disk_numbers[i]) < 0)
+	for (unsigned i = 0; i < launch->disk_count; i++)
+		if (dup2(launch->disks[i], FIRST_DISK + (int)i) < 0)
 			goto failed;
 	/* Only what is listed above survives, whatever a library of this process has open. */
 	if (syscall(SYS_close_range, FIRST_DISK + launch->disk_count, ~0u, 0))
@@ -369,8 +351,8 @@ failed:
 	_exit(127);
 }
 
-int worker_proc_start(struct model *model, const struct vm *vm, struct worker_process *process, char *reason,
-		      unsigned reason_size)
+int worker_proc_start(struct model *model, const struct vm *vm, const struct disk_set *disks,
+		      struct worker_process *process, char *reason, unsigned reason_size)
 {
 	struct launch launch = {.log_fd = -1, .null_fd = -1};
 	int result = -1;
@@ -378,9 +360,9 @@ int worker_proc_start(struct model *model, const struct vm *vm, struct worker_pr
 	for (int i = 0; i < FD_COUNT; i++)
 		launch.fds[i] = -1;
 	if (find_user(model->config, &launch, reason, reason_size) ||
-	    open_files(model, vm, &launch, reason, reason_size))
+	    open_files(model, vm, disks, &launch, reason, reason_size))
 		goto out;
-	if (prepare(model, &vm->record, &launch)) {
+	if (prepare(model, &vm->record, disks, &launch)) {
 		snprintf(reason, reason_size, "No descriptors left for the worker: %s", strerror(errno));
 		goto out;
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Starting a worker process: sockets, files, user, descriptors. The only place that forks. */
+/* Starting a worker process: sockets, files, user, descriptors. */
 #ifndef VMMS_WORKER_PROC_H
 #define VMMS_WORKER_PROC_H
 
@@ -13,14 +13,15 @@ struct worker_process {
 };
 
 struct vm;
+struct disk_set;
 
 /*
- * Creates the sockets, opens the device, kernel, initial RAM disk and disk images, and starts vmwp with them.
- * 0, or -1 with one sentence in `reason` and nothing left behind. The images stay locked for as long as the
+ * Creates the sockets, opens the device, kernel and initial RAM disk, and starts vmwp with them and the images of all
+ * drives. 0, or -1 with one sentence in `reason` and nothing left behind. The images stay locked for as long as the
  * worker lives.
  */
-int worker_proc_start(struct model *model, const struct vm *vm, struct worker_process *process, char *reason,
-		      unsigned reason_size);
+int worker_proc_start(struct model *model, const struct vm *vm, const struct disk_set *disks,
+		      struct worker_process *process, char *reason, unsigned reason_size);
 /* Names inside <rundir>/workers. */
 void worker_proc_remove_sockets(const struct model *model, const char *id);
 /* Connects to <id>.<kind>; type SOCK_SEQPACKET or SOCK_STREAM. -1 with errno. */

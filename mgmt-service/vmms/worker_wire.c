@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "vmms/integration.h"
+#include "vmms/storage_wire.h"
 
 #define JSON_DEPTH_MAX 16
 
@@ -55,37 +56,6 @@ static struct json_object *device(struct json_object *devices, const char *type,
 	return o;
 }
 
-static struct json_object *lun(const struct store_drive *drive, int fd)
-{
-	bool is_dvd = drive->kind == STORE_DVD_DRIVE;
-	struct json_object *o = json_object_new_object();
-
-	json_object_object_add(o, "lun", json_object_new_int((int)drive->lun));
-	put_text(o, "kind", is_dvd ? "dvd" : "disk");
-	json_object_object_add(o, "fd", json_object_new_int(fd));
-	put_text(o, "format", "raw");
-	put_text(o, "id", drive->disk_id);
-	json_object_object_add(o, "read_only", json_object_new_boolean(is_dvd || drive->read_only));
-	json_object_object_add(o, "direct", json_object_new_boolean(drive->direct));
-	return o;
-}
-
-static void put_controllers(struct json_object *devices, const struct store_storage *storage, const int *fds)
-{
-	for (unsigned i = 0; i < storage->controller_count; i++) {
-		struct json_object *o = device(devices, "scsi", storage->controllers[i]),
-				   *luns = json_object_new_array();
-
-		/* A hard drive without an image is no disk to a guest; a DVD drive is there without a medium.
-		 */
-		for (unsigned d = 0; d < storage->drive_count; d++)
-			if (storage->drives[d].controller == i &&
-			    (fds[d] >= 0 || storage->drives[d].kind == STORE_DVD_DRIVE))
-				json_object_array_add(luns, lun(&storage->drives[d], fds[d]));
-		json_object_object_add(o, "luns", luns);
-	}
-}
-
 /* The keyboard, and what of the integration components is enabled. */
 static void put_integration(struct json_object *devices, const struct store_vm *vm)
 {
@@ -114,8 +84,8 @@ static void put_hvsock(struct json_object *devices, const struct worker_hvsock *
 	json_object_object_add(o, "directory_fd", json_object_new_int(hvsock->directory_fd));
 }
 
-char *worker_wire_config(const struct store_vm *vm, const struct store_storage *storage, const int *fds,
-			 const struct worker_hvsock *hvsock)
+char *worker_wire_config(const struct store_vm *vm, const struct store_storage *storage,
+			 const struct disk_set *disks, int next_fd, const struct worker_hvsock *hvsock)
 {
 	struct json_object *o = json_object_new_object(), *processors = json_object_new_object();
 	struct json_object *memory = json_object_new_object(), *boot = json_object_new_object();
@@ -132,7 +102,8 @@ char *worker_wire_config(const struct store_vm *vm, const struct store_storage *
 	put_text(boot, "command_line", vm->command_line);
 	json_object_object_add(o, "boot", boot);
 	json_object_object_add(device(devices, "com", NULL), "port", json_object_new_int(1));
-	put_controllers(devices, storage, fds);
+	for (unsigned i = 0; i < storage->controller_count; i++)
+		json_object_array_add(devices, storage_wire_controller(storage, i, disks, &next_fd));
 	put_integration(devices, vm);
 	put_memory(devices, vm);
 	if (hvsock)
@@ -161,7 +132,8 @@ char *worker_wire_call(uint64_t id, const char *method, struct json_object *para
 
 	json_object_object_add(o, "id", json_object_new_uint64(id));
 	put_text(o, "method", method);
-	json_object_object_add(o, "params", params);
+	if (params)
+		json_object_object_add(o, "params", params);
 	return take_text(o);
 }
 

@@ -35,10 +35,12 @@ struct worker_hvsock {
 	int listen_fd, directory_fd;
 };
 
-/* The configuration document; `fds` are the worker's descriptors of the drives' images, -1 for none, parallel
- * to the drives. `hvsock` NULL: no VM sockets. Allocated, NULL without memory. */
-char *worker_wire_config(const struct store_vm *vm, const struct store_storage *storage, const int *fds,
-			 const struct worker_hvsock *hvsock);
+struct disk_set;
+
+/* The configuration document; the worker has the descriptors of `disks` from next_fd on, as storage_wire.h
+ * numbers them. `hvsock` NULL: no VM sockets. Allocated, NULL without memory. */
+char *worker_wire_config(const struct store_vm *vm, const struct store_storage *storage,
+			 const struct disk_set *disks, int next_fd, const struct worker_hvsock *hvsock);
 /* One request; allocated, NULL without memory. */
 char *worker_wire_request(uint64_t id, enum worker_request request);
 /* A request with parameters, which are put. */

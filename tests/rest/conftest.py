@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 
 import pytest
 import requests
@@ -46,6 +47,8 @@ class Service:
         worker = os.path.join(self.root, "vmwp")
         shutil.copy(os.path.join(HERE, "scripted_worker.py"), worker)
         os.chmod(worker, 0o755)
+        shutil.copy(os.path.join(HERE, "scripted_vhdtool.py"), os.path.join(self.root, "vhdtool"))
+        os.chmod(os.path.join(self.root, "vhdtool"), 0o755)
         self.settings = {
             "listen-port": "0", "rundir": self.root + "/run", "statedir": self.root + "/state", "vmwp": worker,
             "worker-user": "nobody", "mshv-device": self.write("mshv", ""), "kernel-directories": self.kernels,
@@ -69,6 +72,23 @@ class Service:
         path = self.write("disks/" + name, text)
         os.truncate(path, size)
         return path
+
+    def vhd(self, name, parent=None, parent_paths=None, **members):
+        """A file of the scripted vhdtool; its path. `parent`: what read_vhd() gives of another."""
+        what = {"format": "vhdx" if name.lower().endswith("x") else "vhd", "type": "dynamic", "virtual_bytes": 1 << 30,
+                "file_bytes": 65536, "block_bytes": 1 << 25, "logical_bytes": 512, "physical_bytes": 4096,
+                "id": str(uuid.uuid4()).upper()}
+        if parent or parent_paths:
+            what["type"] = "differencing"
+            what["parent"] = {"paths": parent_paths or [os.path.basename(parent)],
+                              "id": self.read_vhd(parent)["id"] if parent else what["id"]}
+        what.update(members)
+        return self.image(name, "SCRIPTED " + json.dumps(what) + "\n", 65536)
+
+    @staticmethod
+    def read_vhd(path):
+        with open(path, "rb") as image:
+            return json.loads(image.readline()[len(b"SCRIPTED "):])
 
     def start(self):
         with open(self.log, "ab") as log:

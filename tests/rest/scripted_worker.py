@@ -6,10 +6,13 @@ Words of boot.command_line (separated by blanks):
   start=refuse     answer start with an error        start=exit2     write a reason and exit 2
   start=hang       do not answer start               stop=ignore     do not answer stop
   control=garbage  send no JSON after start          control=long    send more than a packet may hold
+  plug=refuse     take no device and no disk         plug=hold       guests keep controllers until "let go" is typed
+  plug=hang       do not answer about devices
 What the console is sent, line by line:
   poweroff  triple  crash  panic  reset              end or reset as a guest would
   devices                                            print the configuration's devices, with what begins each image
   write FD TEXT                                      write to an image
+  let go                                             of the controllers that were to be removed
   event JSON                                         send as an event (members "event" and "instance" are added)
   calls                                              print the calls of devices so far
   on TYPE.CALL JSON                                  answer that call so from now on: {"error": CODE}, or
@@ -65,24 +68,44 @@ def check_members(thing, required, optional=()):
     check(set(required) <= names <= set(required) | set(optional), "members of %r" % (thing,))
 
 
-def check_lun(lun):
-    """The descriptor of its image, or None."""
-    check_members(lun, ("lun", "kind", "fd", "format", "id"), ("read_only", "direct"))
-    fd, read_only = lun["fd"], lun.get("read_only", False)
-    check(type(lun["lun"]) is int and 0 <= lun["lun"] <= 63, "lun number")
-    check(lun["kind"] in ("disk", "dvd") and lun["format"] == "raw", "kind and format of a lun")
-    check(type(fd) is int and GUID.fullmatch(lun["id"]), "fd and id of a lun")
-    check(type(read_only) is bool and type(lun.get("direct", False)) is bool, "flags of a lun")
-    if fd == -1:
-        check(lun["kind"] == "dvd", "a disk without an image")
-        return None
+FORMATS = ("raw", "vhd", "vhdx")
+
+
+def check_file(fd, read_only):
+    check(type(fd) is int and fd >= 0, "descriptor")
     mode = os.fstat(fd).st_mode
     check(stat.S_ISREG(mode) or stat.S_ISBLK(mode), "an image that is no file and no device")
     flags = fcntl.fcntl(fd, fcntl.F_GETFL)
     check(flags & os.O_ACCMODE == (os.O_RDONLY if read_only else os.O_RDWR), "an image opened in another way")
     check(not flags & os.O_NONBLOCK, "an image that does not block")
+
+
+def check_image(image, read_only):
+    """The descriptors of an image with its parents."""
+    check(image["format"] in FORMATS, "format")
+    check_file(image["fd"], read_only)
+    parents = image.get("parents", [])
+    check(len(parents) <= 64, "number of parents")
+    for parent in parents:
+        check_members(parent, ("fd", "format"))
+        check(parent["format"] in FORMATS, "format of a parent")
+        check_file(parent["fd"], True)
+    return [image["fd"], *(parent["fd"] for parent in parents)]
+
+
+def check_lun(lun):
+    """The descriptors of its image."""
+    check_members(lun, ("lun", "kind", "fd", "format", "id"), ("read_only", "direct", "parents"))
+    fd, read_only = lun["fd"], lun.get("read_only", False)
+    check(type(lun["lun"]) is int and 0 <= lun["lun"] <= 63, "lun number")
+    check(lun["kind"] in ("disk", "dvd") and lun["format"] in FORMATS, "kind and format of a lun")
+    check(type(fd) is int and GUID.fullmatch(lun["id"]), "fd and id of a lun")
+    check(type(read_only) is bool and type(lun.get("direct", False)) is bool, "flags of a lun")
+    if fd == -1:
+        check(lun["kind"] == "dvd" and not lun.get("parents"), "a disk without an image")
+        return []
     check(read_only or lun["kind"] == "disk", "a dvd that can be written")
-    return fd
+    return check_image(lun, read_only)
 
 
 def check_devices(devices):
@@ -99,7 +122,8 @@ def check_devices(devices):
         elif kind == "scsi":
             check_members(device, ("type", "instance", "luns"))
             check(GUID.fullmatch(device["instance"]), "instance of a controller")
-            fds += [check_lun(lun) for lun in device["luns"]]
+            for lun in device["luns"]:
+                fds += check_lun(lun)
             numbers = [lun["lun"] for lun in device["luns"]]
             check(len(set(numbers)) == len(numbers), "a lun twice")
         elif kind == "hvsock":
@@ -123,7 +147,6 @@ def check_devices(devices):
     check(len(set(once)) == len(once), "a device twice")
     ids = [d["instance"] for d in devices if "instance" in d] + [l["id"] for c in controllers for l in c["luns"]]
     check(len(set(ids)) == len(ids), "a GUID twice")
-    fds = [fd for fd in fds if fd is not None]
     check(len(set(fds)) == len(fds), "a descriptor twice")
     return fds
 
@@ -136,8 +159,6 @@ class Worker:
         check(self.config["memory"]["startup_mib"] > 0, "memory")
         check(self.config["boot"]["kind"] == "linux", "boot kind")
         self.fds = check_devices(self.config["devices"])
-        self.disks = [fd for fd in self.fds if stat.S_ISREG(os.fstat(fd).st_mode) or
-                      stat.S_ISBLK(os.fstat(fd).st_mode)]
         self.devices = {d["instance"]: d for d in self.config["devices"] if "instance" in d}
         for device in self.devices.values():
             if device["type"] == "memory":
@@ -156,6 +177,7 @@ class Worker:
         self.ran_ms = 0.0
         self.since = None
         self.control = None
+        self.leaving = []
         self.clients = []
         self.backlog = b""
         self.line = b""
@@ -167,6 +189,11 @@ class Worker:
         initrd = "with" if options.initrd_fd is not None else "without"
         self.banner = "scripted kernel %s, %s initrd\r\n" % (
             os.pread(options.kernel_fd, 64, 0).decode(errors="replace").strip(), initrd)
+
+    def disks(self):
+        """The descriptors of images, now."""
+        modes = {fd: os.fstat(fd).st_mode for fd in check_devices(self.config["devices"])}
+        return [fd for fd, mode in modes.items() if stat.S_ISREG(mode) or stat.S_ISBLK(mode)]
 
     def check_descriptors(self, options):
         """Nothing but what the contract lists may be inherited."""
@@ -294,6 +321,9 @@ class Worker:
         if not device:
             self.error(request, "not_found", "no device " + params["instance"])
             return
+        if device["type"] == "scsi":
+            self.call_scsi(request, device)
+            return
         name = "%s.%s" % (device["type"], params["call"])
         check(name in CALLS, "unknown call " + name)
         wanted = {"instance": str, "call": str, **CALLS[name]}
@@ -330,6 +360,115 @@ class Worker:
             return
         self.change(state, reason)
         self.result(request)
+
+    # -- devices
+
+    def plugs(self, request):
+        """Whether the script lets devices change; answers if not."""
+        how = self.script.get("plug")
+        if how == "refuse":
+            self.error(request, "unsupported", "the guest's driver cannot")
+        return how not in ("refuse", "hang")
+
+    def take_files(self, image):
+        """Indices of the packet's descriptors become descriptors; each must be named once."""
+        files = [image, *image.get("parents", [])]
+        check(sorted(f["fd"] for f in files) == list(range(len(self.received))), "descriptors of the packet")
+        for file in files:
+            file["fd"] = fcntl.fcntl(self.received[file["fd"]], fcntl.F_DUPFD_CLOEXEC, 0)
+
+    @staticmethod
+    def drop_files(image):
+        for file in [image, *image.get("parents", [])]:
+            if file["fd"] >= 0:
+                os.close(file["fd"])
+
+    def do_add_device(self, request):
+        device = request["params"]["device"]
+        check(device["type"] == "scsi" and not device["luns"] and not self.received, "a controller comes empty")
+        if not self.plugs(request):
+            return
+        self.config["devices"].append(device)
+        self.devices[device["instance"]] = device
+        check_devices(self.config["devices"])
+        self.result(request)
+
+    def do_remove_device(self, request):
+        check_members(request["params"], ("instance",))
+        device = self.devices.get(request["params"]["instance"])
+        if not device:
+            self.error(request, "not_found", "no such device")
+            return
+        if not self.plugs(request):
+            return
+        self.result(request)
+        self.leaving.append(device)
+        self.write(b"<leaving>\r\n")
+        if self.script.get("plug") != "hold":
+            self.let_go()
+
+    def let_go(self):
+        for device in self.leaving:
+            for lun in device["luns"]:
+                self.drop_files(lun)
+            self.config["devices"].remove(device)
+            del self.devices[device["instance"]]
+            self.device_event(device, {"what": "removed"})
+        self.leaving = []
+
+    def call_scsi(self, request, device):
+        params = request["params"]
+        if not self.plugs(request):
+            return
+        call = getattr(self, "scsi_" + params["call"])
+        luns = {lun["lun"]: lun for lun in device["luns"]}
+        if call(params, device["luns"], luns):
+            check_devices(self.config["devices"])
+            self.result(request)
+        else:
+            self.error(request, "invalid_params", "no such lun, or it is taken")
+
+    def scsi_add_lun(self, params, luns, by_number):
+        check_members(params, ("instance", "call", "lun"))
+        lun = params["lun"]
+        if lun["lun"] in by_number:
+            return False
+        if lun["fd"] >= 0:
+            self.take_files(lun)
+        luns.append(lun)
+        return True
+
+    def scsi_remove_lun(self, params, luns, by_number):
+        check_members(params, ("instance", "call", "lun"))
+        lun = by_number.get(params["lun"])
+        if lun:
+            self.drop_files(lun)
+            luns.remove(lun)
+        return lun
+
+    def scsi_set_medium(self, params, _, by_number):
+        check_members(params, ("instance", "call", "lun", "medium"))
+        lun, medium = by_number.get(params["lun"]), params["medium"]
+        if not lun or lun["kind"] != "dvd":
+            return False
+        self.drop_files(lun)
+        if medium:
+            check_members(medium, ("fd", "format"), ("parents",))
+            self.take_files(medium)
+        lun.update(medium or {"fd": -1, "format": "raw"})
+        return True
+
+    def scsi_refresh(self, params, _, by_number):
+        check_members(params, ("instance", "call", "lun"))
+        lun = by_number.get(params["lun"])
+        if lun:
+            self.write(b"<size %d>\r\n" % os.fstat(lun["fd"]).st_size)
+        return lun
+
+    def do_stats(self, request):
+        devices = [{"name": "scsi%d:%d" % (c, lun["lun"]), "counters": {"reads": 3, "read_bytes": (lun["lun"] + 1) << 18}}
+                   for c, d in enumerate(d for d in self.config["devices"] if d["type"] == "scsi") for lun in d["luns"]]
+        self.result(request, {"devices": devices, "vps": []})
 
     def do_stop(self, request):
         if self.script.get("stop") == "ignore":
@@ -409,8 +548,10 @@ class Worker:
             self.device_event(device, event)
             self.write(b"<sent>\n")
         elif word == "devices":
-            heads = {fd: os.pread(fd, 16, 0).decode(errors="replace") for fd in self.disks}
+            heads = {fd: os.pread(fd, 16, 0).decode(errors="replace") for fd in self.disks()}
             self.write(b"<" + json.dumps([self.config["devices"], heads]).encode() + b">\n")
+        elif word == "let go":
+            self.let_go()
         elif word.startswith("write "):
             _, fd, text = word.split(" ", 2)
             os.pwrite(int(fd), text.encode(), 0)

@@ -161,7 +161,11 @@ def test_everything_that_can_be_wrong_has_its_sentence(service):
     wrong(setting(DVD_IMAGE, Parent=dvd, HostResource=[service.image("odd.iso", size=512)]), "HostResource",
           "no multiple of 2048")
     wrong(setting(DISK_IMAGE, Parent=empty, HostResource=[service.image("none.img", size=0)]), "HostResource", "is empty")
-    wrong(setting(DISK_IMAGE, Parent=empty, HostResource=[service.image("x.vhdx")]), "HostResource", "not supported")
+    wrong(setting(DISK_IMAGE, Parent=empty, HostResource=[service.image("x.vmdk")]), "HostResource", "not supported")
+    wrong(setting(DISK_IMAGE, Parent=empty, HostResource=[service.image("x.vhdx")]), "HostResource",
+          "x.vhdx: it has no header of a virtual hard disk")
+    wrong(setting(DVD_IMAGE, Parent=dvd, HostResource=[service.vhd("dvd.vhdx")]), "HostResource",
+          "a virtual hard disk is no DVD")
     for outside in ("/etc/passwd", "a.img", service.disks + "/../kernels/vmlinuz"):
         wrong(setting(DISK_IMAGE, Parent=empty, HostResource=[outside]), "HostResource", "disk-directories")
     wrong(setting(DISK_IMAGE, Parent=empty, HostResource=[path], Access=2), "Access", "read/write")
@@ -297,17 +301,17 @@ def test_another_image_is_another_disk(service):
     assert before[0] != after[0] and before[1] == after[1]
 
 
-def test_a_running_machine_keeps_its_disks(service):
+def test_a_running_machine_keeps_what_cannot_change(service):
+    """Its storage can (test_hot_plug.py); the rest cannot, alone or together with storage."""
     vm = service.define()
-    path = service.image("a.img")
     controller, = service.added(vm, setting(CONTROLLER))
-    drive, image = service.added(vm, *disk(controller, path))
     service.start_vm(vm)
-    for answer in (service.add(vm, setting(DISK, Parent=controller)), service.add(vm, setting(CONTROLLER)),
-                   service.remove(drive), service.remove(image),
-                   service.change(IMAGE, properties_of(service, image)["InstanceID"], HostResource=[path])):
+    kernel = {"class": "Undercroft_LinuxKernelDirectSettingData", "properties": {"KernelPath": service.kernel}}
+    for answer in (service.add(vm, kernel), service.add(vm, setting(DISK, Parent=controller), kernel),
+                   service.change("Msvm_ProcessorSettingData", "Microsoft:%s\\Processor" % vm, VirtualQuantity="2")):
         document = problem(answer, 409, currentState=2, returnValue=32775)
         assert document["availableStates"]
+    assert len(service.instances(RESOURCE)) == 1
 
 
 def test_a_disk_is_written_by_one(service):
@@ -398,7 +402,7 @@ def test_other_formats_are_refused_at_the_start_too(service):
     vm = service.define()
     controller, = service.added(vm, setting(CONTROLLER))
     service.added(vm, *disk(controller, service.image("a.img")))
-    path = service.image("a.VHDX")
+    path = service.image("a.VMDK")
     service.stop()
     with sqlite3.connect(service.root + "/state/vmms.db") as db:
         db.execute("UPDATE scsi_drive SET path = ?", (path,))

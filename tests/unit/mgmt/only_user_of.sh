@@ -24,7 +24,7 @@ rule()
 rule 'MHD_' http/server.c
 rule 'sqlite3_' store/store.c
 rule 'json_object_|json_tokener_' http/json.c 'vmms/*_wire.c' cli/
-rule '\<fork\(|\<execve?\(|posix_spawn' vmms/worker_proc.c
+rule '\<fork\(|\<execve?\(|posix_spawn' vmms/worker_proc.c vmms/image_tool.c
 rule 'epoll_' daemon/loop.c
 rule 'curl_easy_|CURLOPT_' cli/client.c
 rule '\<readline\(' cli/main.c

@@ -8,6 +8,7 @@
 
 #include "daemon/config.h"
 #include "vmms/console_log.h"
+#include "vmms/disk_set.h"
 #include "vmms/host_file.h"
 #include "vmms/worker_wire.h"
 #include "worker/worker_msg.h"
@@ -85,13 +86,14 @@ static void requests_have_the_contract_s_form(void **state)
 {
 	struct store_vm vm = {.id = "I", .processor_count = 2, .startup_mib = 512};
 	static const struct store_storage nothing;
+	static const struct disk_set none;
 	char *text = worker_wire_request(3, WORKER_REQUEST_STOP);
 
 	assert_string_equal(text, "{\"id\":3,\"method\":\"stop\",\"params\":{\"how\":\"turn_off\"}}");
 	free(text);
 	strcpy(vm.element_name, "n\"");
 	strcpy(vm.command_line, "a=\"b\"");
-	text = worker_wire_config(&vm, &nothing, NULL, NULL);
+	text = worker_wire_config(&vm, &nothing, &none, 9, NULL);
 	assert_string_equal(
 		text, "{\"version\":1,\"id\":\"I\",\"name\":\"n\\\"\",\"processors\":{\"count\":2},"
 		      "\"memory\":{\"startup_mib\":512},\"boot\":{\"kind\":\"linux\",\"command_line\":"
@@ -114,9 +116,13 @@ static void devices_have_the_contract_s_form(void **state)
 			    .disk_id = "D3",
 			    .path = (char *)"/b",
 			    .read_only = true}}};
-	static const int fds[] = {9, -1, -1, 10};
+	/* The descriptors of the worker are counted, whatever they are here. */
+	static struct image_chain chains[4] = {
+		{.count = 1, .layers = {{.fd = 50}}},
+		[3] = {.count = 3, .layers = {{.format = IMAGE_VHDX}, {.format = IMAGE_VHDX}, {.format = IMAGE_VHD}}}};
+	const struct disk_set disks = {4, chains};
 	struct store_vm vm = {.id = "I", .components = {[STORE_KVP] = true}};
-	char *text = worker_wire_config(&vm, &storage, fds, NULL);
+	char *text = worker_wire_config(&vm, &storage, &disks, 9, NULL);
 	const char *devices = strstr(text, "\"devices\":");
 
 	assert_non_null(devices);
@@ -127,7 +133,8 @@ static void devices_have_the_contract_s_form(void **state)
 		"\"format\":\"raw\",\"id\":\"D0\",\"read_only\":false,\"direct\":true}]},"
 		"{\"type\":\"scsi\",\"instance\":\"C1\",\"luns\":[{\"lun\":0,\"kind\":\"dvd\",\"fd\":-1,"
 		"\"format\":\"raw\",\"id\":\"D2\",\"read_only\":true,\"direct\":false},"
-		"{\"lun\":63,\"kind\":\"disk\",\"fd\":10,\"format\":\"raw\",\"id\":\"D3\",\"read_only\":true,"
+		"{\"lun\":63,\"kind\":\"disk\",\"fd\":10,\"format\":\"vhdx\",\"parents\":[{\"fd\":11,\"format\":\"vhdx\"},"
+		"{\"fd\":12,\"format\":\"vhd\"}],\"id\":\"D3\",\"read_only\":true,"
 		"\"direct\":false}]},"
 		"{\"type\":\"keyboard\",\"instance\":\"D34B2567-B9B6-42B9-8778-0A4EC0B955BF\"},"
 		"{\"type\":\"kvp\",\"instance\":\"242FF919-07DB-4180-9C2E-B86CB68C8C55\"}]}");
