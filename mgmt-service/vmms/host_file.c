@@ -11,6 +11,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define TAKE_TRIES    10
+#define TAKE_PAUSE_US 30000
+
 static bool has_dot_part(const char *path)
 {
 	for (const char *part = strchr(path, '/'); part; part = strchr(part + 1, '/')) {
@@ -187,15 +190,23 @@ static bool disk_fits(const struct host_disk *disk, int fd, char *reason, unsign
 static bool take(int fd, bool to_write, const char *path, bool *in_use, char *reason, unsigned reason_size)
 {
 	struct flock lock = {.l_type = to_write ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET};
+	int error = 0;
 
-	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
-		return true;
-	*in_use = errno == EAGAIN || errno == EACCES;
+	/* A process that used io_uring lets go of its files a moment after its end. */
+	for (int tries = 0; tries < TAKE_TRIES; tries++) {
+		if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+			return true;
+		error = errno;
+		if (error != EAGAIN && error != EACCES)
+			break;
+		usleep(TAKE_PAUSE_US);
+	}
+	*in_use = error == EAGAIN || error == EACCES;
 	if (*in_use)
 		snprintf(reason, reason_size, "%s is in use by a program%s", path,
 			 to_write ? "" : " that writes to it");
 	else
-		snprintf(reason, reason_size, "%s cannot be locked: %s", path, strerror(errno));
+		snprintf(reason, reason_size, "%s cannot be locked: %s", path, strerror(error));
 	return false;
 }
 
@@ -245,6 +256,15 @@ void host_file_remove(const struct config_directories *allowed, const char *path
 	    ours.st_dev == named.st_dev && ours.st_ino == named.st_ino)
 		unlinkat(directory_fd, name, 0);
 	close(directory_fd);
+}
+
+void host_file_release(int fd)
+{
+	struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+	/* It fails only where nothing was locked. */
+	if (fcntl(fd, F_OFD_SETLK, &lock))
+		return;
 }
 
 bool host_file_take_disk(int fd, const struct host_disk *disk, bool *in_use, char *reason, unsigned reason_size)

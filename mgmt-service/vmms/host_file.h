@@ -37,6 +37,9 @@ int host_file_open_disk(const struct config_directories *allowed, const struct h
 /* Takes one that was opened without. */
 bool host_file_take_disk(int fd, const struct host_disk *disk, bool *in_use, char *reason, unsigned reason_size);
 
+/* Gives it back at once, whatever other copies of the descriptor there are. */
+void host_file_release(int fd);
+
 /* A new empty file, read-write; its folder must be there. */
 int host_file_create(const struct config_directories *allowed, const char *path, char *reason, unsigned reason_size);
 /* Takes the name away, if it is still this file's. */

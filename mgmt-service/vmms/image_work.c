@@ -67,6 +67,14 @@ static void run(struct image_work *work, const struct command *command)
 		fail(work, "%s: %s", work->path, why);
 }
 
+/* vhdtool has ended, and its copies of the descriptors are nobody's. */
+static void close_chain(struct image_chain *chain)
+{
+	for (unsigned i = 0; i < chain->count; i++)
+		host_file_release(chain->layers[i].fd);
+	image_chain_close(chain);
+}
+
 static bool open_chain(struct image_work *work, const char *path, struct image_chain *chain,
 		       struct image_info *info)
 {
@@ -98,6 +106,7 @@ static void end_making(struct image_work *work, int fd)
 		fail(work, "%s: it cannot be written to the storage", work->path);
 	if (work->failed)
 		host_file_remove(work->opening.allowed, work->path, fd);
+	host_file_release(fd);
 	close(fd);
 }
 
@@ -135,7 +144,7 @@ static void create(struct image_work *work, struct command *command)
 		run(work, command);
 	}
 	end_making(work, fd);
-	image_chain_close(&parents);
+	close_chain(&parents);
 }
 
 static void convert(struct image_work *work, struct command *command)
@@ -157,7 +166,7 @@ static void convert(struct image_work *work, struct command *command)
 		run(work, command);
 	}
 	end_making(work, fd);
-	image_chain_close(&source);
+	close_chain(&source);
 }
 
 /* A raw image that a machine has may grow below it; what has headers belongs to whoever has it open. */
@@ -187,7 +196,7 @@ static void resize(struct image_work *work, struct command *command)
 		add_fd(command, "--fd", chain.layers[0].fd);
 		run(work, command);
 	}
-	image_chain_close(&chain);
+	close_chain(&chain);
 }
 
 /* That the chain opens is half of the check. */
@@ -201,7 +210,7 @@ static void validate(struct image_work *work, struct command *command)
 	add_format(command, work->path);
 	add_fd(command, "--fd", chain.layers[0].fd);
 	run(work, command);
-	image_chain_close(&chain);
+	close_chain(&chain);
 }
 
 void image_work_run(struct image_work *work)
