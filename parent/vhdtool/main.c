@@ -19,16 +19,16 @@
 #include "vhdtool/image.h"
 #include "vhdtool/sandbox.h"
 
-#define PARENTS_MAX 32u
+#define PARENTS_MAX 64u
 
 static const char usage_text[] =
 	"usage: vhdtool inspect [--format FORMAT] --fd N | PATH\n"
 	"       vhdtool check   [--format FORMAT] --fd N | PATH\n"
 	"       vhdtool create  --format FORMAT [--type TYPE] --size BYTES [--block-size BYTES] [--logical BYTES]\n"
-	"                       [--parent PATH] --fd N | PATH\n"
+	"                       [--parent PATH [--parent-fd N]] --fd N | PATH\n"
 	"       vhdtool resize  [--format FORMAT] --size BYTES --fd N | PATH\n"
-	"       vhdtool convert [--source-format FORMAT] [--parent PATH]... --format FORMAT [--type TYPE]\n"
-	"                       [--size BYTES] [--block-size BYTES] SOURCE TARGET\n"
+	"       vhdtool convert [--source-format FORMAT] [--parent PATH | --parent-fd N]... --format FORMAT [--type TYPE]\n"
+	"                       [--size BYTES] [--block-size BYTES] SOURCE | --fd N  TARGET | --to-fd N\n"
 	"FORMAT raw, vhd (without it the content decides: not for a disk that a guest could write to as raw)\n"
 	"TYPE   fixed, dynamic, differencing\n";
 
@@ -37,6 +37,9 @@ struct arguments {
 	struct image_create create;
 	const char *parents[PARENTS_MAX];
 	unsigned parent_count;
+	int parent_fds[PARENTS_MAX];	/* opened by the caller; then --parent only names them */
+	unsigned parent_fd_count;
+	int to_fd;			/* convert: the new image, opened by the caller; -1: by path */
 	int fd;				/* -1: by path */
 	const char *paths[2];
 	unsigned path_count;
@@ -164,7 +167,7 @@ static int run_create(struct arguments *a, struct block_failure *why)
 	int r;
 
 	if (a->parent_count) {
-		r = open_path(a->parents[0], O_RDONLY, why);
+		r = a->parent_fd_count ? a->parent_fds[0] : open_path(a->parents[0], O_RDONLY, why);
 		if (r < 0)
 			return r;
 		a->create.parent_fd = r;
@@ -202,25 +205,26 @@ static void check_convert(const struct arguments *a)
 static int run_convert(struct arguments *a, struct block_failure *why)
 {
 	struct convert_source sources[1 + PARENTS_MAX];
+	const unsigned count = a->parent_fd_count ? a->parent_fd_count : a->parent_count;
 	int to, r;
 
 	sources[0] = (struct convert_source){ .fd = a->fd, .format = a->source_format };
-	for (unsigned i = 0; i < a->parent_count; i++) {
-		r = open_path(a->parents[i], O_RDONLY, why);
+	for (unsigned i = 0; i < count; i++) {
+		r = a->parent_fd_count ? a->parent_fds[i] : open_path(a->parents[i], O_RDONLY, why);
 		if (r < 0)
 			return r;
 		sources[1 + i] = (struct convert_source){ .fd = r };
 	}
-	to = open_path(a->paths[a->path_count - 1], O_RDWR | O_CREAT | O_EXCL, why);
+	to = a->to_fd >= 0 ? a->to_fd : open_path(a->paths[a->path_count - 1], O_RDWR | O_CREAT | O_EXCL, why);
 	if (to < 0)
 		return to;
 	r = sandbox_enter(why);
 	if (r)
 		return r;
-	for (unsigned i = 0; i < 1 + a->parent_count; i++)
+	for (unsigned i = 0; i < 1 + count; i++)
 		if (!sources[i].format)
 			sources[i].format = image_format_of(sources[i].fd);
-	return convert(sources, 1 + a->parent_count, to, a->format, &a->create, why);
+	return convert(sources, 1 + count, to, a->format, &a->create, why);
 }
 
 /* ---- arguments */
@@ -228,9 +232,9 @@ static int run_convert(struct arguments *a, struct block_failure *why)
 static const struct command commands[] = {
 	{ "inspect", "fF",     1, O_RDONLY, NULL, run_inspect },
 	{ "check",   "fF",     1, O_RDONLY, NULL, run_check },
-	{ "create",  "fFtsblp", 1, O_RDWR | O_CREAT | O_EXCL, check_create, run_create },
+	{ "create",  "fFtsblpP", 1, O_RDWR | O_CREAT | O_EXCL, check_create, run_create },
 	{ "resize",  "fFs",    1, O_RDWR, check_resize, run_resize },
-	{ "convert", "fFStsbp", 2, O_RDONLY, check_convert, run_convert },
+	{ "convert", "fFStsbpPT", 2, O_RDONLY, check_convert, run_convert },
 };
 
 static const struct option long_options[] = {
@@ -242,6 +246,8 @@ static const struct option long_options[] = {
 	{ "block-size", required_argument, NULL, 'b' },
 	{ "logical", required_argument, NULL, 'l' },
 	{ "parent", required_argument, NULL, 'p' },
+	{ "parent-fd", required_argument, NULL, 'P' },
+	{ "to-fd", required_argument, NULL, 'T' },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -298,6 +304,14 @@ static void take_option(struct arguments *a, int letter, const char *value)
 	case 'l':
 		a->create.logical_bytes = (uint32_t)number_of(value, UINT32_MAX);
 		break;
+	case 'P':
+		if (a->parent_fd_count == PARENTS_MAX)
+			bad_usage("too many parents: ", value);
+		a->parent_fds[a->parent_fd_count++] = (int)number_of(value, INT_MAX);
+		break;
+	case 'T':
+		a->to_fd = (int)number_of(value, INT_MAX);
+		break;
 	default:
 		if (a->parent_count == PARENTS_MAX)
 			bad_usage("too many parents: ", value);
@@ -320,7 +334,7 @@ static void take_arguments(struct arguments *a, const struct command *command, i
 			bad_usage("too many paths: ", words[optind]);
 		a->paths[a->path_count++] = words[optind];
 	}
-	if (a->path_count + (a->fd >= 0) != command->path_count)
+	if (a->path_count + (a->fd >= 0) + (a->to_fd >= 0) != command->path_count)
 		bad_usage("one image is to be named", command->path_count == 2 ? ", and the new one" : ", by --fd or its path");
 }
 
@@ -334,7 +348,7 @@ static const struct command *command_named(const char *name)
 
 int main(int count, char **words)
 {
-	struct arguments arguments = { .fd = -1, .create = { .type = IMAGE_DYNAMIC, .parent_fd = -1 } };
+	struct arguments arguments = { .fd = -1, .to_fd = -1, .create = { .type = IMAGE_DYNAMIC, .parent_fd = -1 } };
 	struct block_failure why = { "" };
 	const struct command *command;
 	int r = 0;
