@@ -67,7 +67,7 @@ static void test_every_version(void **state)
 
 static void test_unknown_versions_are_refused(void **state)
 {
-	assert_int_equal(vsc_bus_contact(&loopback.bus, 0x00060000, 0), VSC_REFUSED);
+	assert_int_equal(vsc_bus_contact(&loopback.bus, 0x00070000, 0), VSC_REFUSED);
 	assert_int_equal(vsc_bus_contact(&loopback.bus, 0x00020003, 0), VSC_REFUSED);
 	assert_int_equal(vsc_bus_contact(&loopback.bus, 0, 0), VSC_REFUSED);
 	/* From above the client comes down to one that the host has. */
