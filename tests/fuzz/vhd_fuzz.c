@@ -11,7 +11,7 @@
 #include "block/vhd_format.h"
 #include "unit/vsp/block/block_host.h"
 #include "unit/vsp/block/block_memory.h"
-#include "unit/vsp/block/memory_file.h"
+#include "unit/vsp/block/power_file.h"
 
 #define IMAGE_BYTES (256u << 10)
 #define BLOCK_BYTES (16u << 10)
@@ -93,7 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static uint8_t image[IMAGE_BYTES];
 	struct vhd_options options = { .read_only = false };
 	struct block_memory *parent = NULL;
-	struct memory_file *file;
+	struct power_file *file;
 	struct block_failure why;
 	struct block_disk *disk;
 	struct block_host host;
@@ -103,7 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(image, 0, sizeof image);
 	make_image(image, data, size);
 	block_host_init(&host);
-	file = memory_file_new(&host.host, image, IMAGE_BYTES);
+	file = power_file_new(&host.host, image, IMAGE_BYTES);
 	file->room = 4u << 20;
 	if (vhd_get32(image + VHD_FOOTER_TYPE) == VHD_DIFFERENCING) {
 		parent = block_memory_new(&host.host, 5 * BLOCK_BYTES, 512);

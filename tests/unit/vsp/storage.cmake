@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Storage: disks and SCSI alone, the protocol over channels without rings, and all of it under the model guest.
 add_library(storage_test_parts STATIC ${CMAKE_CURRENT_LIST_DIR}/block/block_host.c ${CMAKE_CURRENT_LIST_DIR}/block/block_memory.c
-  ${CMAKE_CURRENT_LIST_DIR}/block/memory_file.c ${CMAKE_CURRENT_LIST_DIR}/block/fault_file.c)
+  ${CMAKE_CURRENT_LIST_DIR}/block/power_file.c ${CMAKE_CURRENT_LIST_DIR}/block/fault_file.c)
 target_compile_definitions(storage_test_parts PUBLIC _GNU_SOURCE)
 target_include_directories(storage_test_parts PUBLIC ${PROJECT_SOURCE_DIR}/tests)
 target_link_libraries(storage_test_parts PUBLIC storvsp block PkgConfig::CMOCKA)

@@ -16,7 +16,7 @@
 #include "unit/vsp/block/block_host.h"
 #include "unit/vsp/block/block_memory.h"
 #include "unit/vsp/block/fault_file.h"
-#include "unit/vsp/block/memory_file.h"
+#include "unit/vsp/block/power_file.h"
 
 #define BLOCK_BYTES  (64u << 10)
 #define BITMAP_BYTES 512u
@@ -25,7 +25,7 @@
 
 struct world {
 	struct block_host host;
-	struct memory_file *file;
+	struct power_file *file;
 	struct fault_file *faults;
 	struct block_memory *parent;
 	struct block_disk *disk;
@@ -57,9 +57,9 @@ static int file_new(void)
 	return fd;
 }
 
-static struct memory_bytes image_new(const struct vhd_create_options *options)
+static struct power_bytes image_new(const struct vhd_create_options *options)
 {
-	struct memory_bytes image;
+	struct power_bytes image;
 	struct block_failure why;
 	int fd = file_new();
 
@@ -71,12 +71,12 @@ static struct memory_bytes image_new(const struct vhd_create_options *options)
 	return image;
 }
 
-static int image_open(struct world *w, const struct memory_bytes *image, bool differencing, struct block_failure *why)
+static int image_open(struct world *w, const struct power_bytes *image, bool differencing, struct block_failure *why)
 {
 	struct vhd_options options = { .id = "guest" };
 	int r;
 
-	w->file = memory_file_new(&w->host.host, image->data, image->size);
+	w->file = power_file_new(&w->host.host, image->data, image->size);
 	w->faults = fault_file_new(&w->file->file);
 	w->parent = NULL;
 	if (differencing) {
@@ -92,7 +92,7 @@ static int image_open(struct world *w, const struct memory_bytes *image, bool di
 	return r;
 }
 
-static struct world *world_of(const struct memory_bytes *image, bool differencing)
+static struct world *world_of(const struct power_bytes *image, bool differencing)
 {
 	struct world *w = calloc(1, sizeof *w);
 	struct block_failure why = { "" };
@@ -105,7 +105,7 @@ static struct world *world_of(const struct memory_bytes *image, bool differencin
 
 static struct world *world_new(const struct vhd_create_options *options)
 {
-	struct memory_bytes image = image_new(options);
+	struct power_bytes image = image_new(options);
 	struct world *w = world_of(&image, options->type == VHD_DIFFERENCING);
 
 	free(image.data);
@@ -132,9 +132,9 @@ static void world_free(struct world *w)
 	free(w);
 }
 
-static struct memory_bytes contents(const struct world *w)
+static struct power_bytes contents(const struct world *w)
 {
-	struct memory_bytes image = { malloc(w->file->now.size), w->file->now.size };
+	struct power_bytes image = { malloc(w->file->now.size), w->file->now.size };
 
 	memcpy(image.data, w->file->now.data, image.size);
 	return image;
@@ -297,7 +297,7 @@ static void compare_with_model(const struct vhd_create_options *options)
 	const uint64_t lane = SECTORS / LANES;
 	uint8_t *model = malloc(DISK_BYTES), *data = malloc(DISK_BYTES);
 	static struct io ios[LANES];
-	struct memory_bytes image;
+	struct power_bytes image;
 
 	expected_at_first(w, model);
 	assert_contents(w, model);
@@ -386,7 +386,7 @@ static void what_is_not_written_takes_no_room(void **state)
 static void closing_links_what_was_never_flushed(void **state)
 {
 	struct world *w = world_new(&small_differencing);
-	struct memory_bytes image;
+	struct power_bytes image;
 	static uint8_t data[512], got[512];
 
 	memset(data, 0x77, sizeof data);
@@ -426,7 +426,7 @@ static bool possible(const struct history *h, uint32_t tag)
 
 static void assert_possible_after_cut(const struct world *w, const struct history *histories)
 {
-	struct memory_bytes image = memory_file_cut(w->file);
+	struct power_bytes image = power_file_cut(w->file);
 	struct world *after = world_of(&image, w->parent != NULL);
 	uint8_t *got = malloc(DISK_BYTES);
 
@@ -535,11 +535,11 @@ static void a_write_through_is_stable(void **state)
 
 	for (unsigned i = 0; i < 3; i++) {
 		struct world *w = world_new(kinds[i]), *after;
-		struct memory_bytes image;
+		struct power_bytes image;
 
 		memset(data, 0x31 + (int)i, sizeof data);
 		assert_int_equal(run(w, BLOCK_WRITE, BLOCK_FLAG_FUA, BLOCK_BYTES - 512, data, sizeof data), 0);
-		image = memory_file_cut(w->file);
+		image = power_file_cut(w->file);
 		after = world_of(&image, kinds[i]->type == VHD_DIFFERENCING);
 		assert_int_equal(run(after, BLOCK_READ, 0, BLOCK_BYTES - 512, got, sizeof got), 0);
 		assert_memory_equal(got, data, sizeof data);
@@ -593,7 +593,7 @@ static void bad_sectors_are_named(void **state)
 static void a_bitmap_that_cannot_be_read_is_tried_again(void **state)
 {
 	struct world *w = world_new(&small_differencing);
-	struct memory_bytes image;
+	struct power_bytes image;
 	static uint8_t data[512];
 
 	assert_int_equal(run(w, BLOCK_WRITE, BLOCK_FLAG_FUA, 512, data, 512), 0);
@@ -614,7 +614,7 @@ static void a_flush_that_fails_is_told_and_the_next_does_all(void **state)
 {
 	struct world *w = world_new(&small_dynamic), *after;
 	static uint8_t data[512], got[512];
-	struct memory_bytes image;
+	struct power_bytes image;
 
 	memset(data, 0x44, sizeof data);
 	for (unsigned i = 0; i < 3; i++) {	/* of a commit: first flush, write of the BAT, second flush */
@@ -625,7 +625,7 @@ static void a_flush_that_fails_is_told_and_the_next_does_all(void **state)
 		};
 		assert_int_equal(run(w, BLOCK_FLUSH, 0, 0, NULL, 0), -EIO);
 		assert_int_equal(run(w, BLOCK_FLUSH, 0, 0, NULL, 0), 0);
-		image = memory_file_cut(w->file);
+		image = power_file_cut(w->file);
 		after = world_of(&image, false);
 		assert_int_equal(run(after, BLOCK_READ, 0, i * BLOCK_BYTES, got, 512), 0);
 		assert_memory_equal(got, data, 512);
@@ -689,7 +689,7 @@ static void seal(uint8_t *bytes, size_t count, size_t at)
 	vhd_put32(bytes + at, vhd_checksum(bytes, count, at));
 }
 
-static void assert_refused(const struct memory_bytes *image, bool differencing, int error, const char *text)
+static void assert_refused(const struct power_bytes *image, bool differencing, int error, const char *text)
 {
 	struct world w = { .disk = NULL };
 	struct block_failure why = { "" };
@@ -745,7 +745,7 @@ static void broken_images_are_refused(void **state)
 		{ 'b', 8, 4, 5, -EINVAL, "lies on" },		/* on block 1 */
 		{ 'b', 8, 4, 0xfffffffe, -EINVAL, "behind the file" },
 	};
-	struct memory_bytes image;
+	struct power_bytes image;
 	struct world *w = world_new(&small_dynamic);
 	static uint8_t data[512];
 
@@ -753,7 +753,7 @@ static void broken_images_are_refused(void **state)
 	image = contents(w);
 	world_free(w);
 	for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-		struct memory_bytes bad = { malloc(image.size), image.size };
+		struct power_bytes bad = { malloc(image.size), image.size };
 		uint8_t *at = bad.data + (rows[i].part == 'f' ? 0 : rows[i].part == 'h' ? 512 : 1536) + rows[i].at;
 
 		memcpy(bad.data, image.data, image.size);
@@ -776,7 +776,7 @@ static void broken_images_are_refused(void **state)
 
 static void an_image_without_its_last_footer_is_whole(void **state)
 {
-	struct memory_bytes image = image_new(&small_dynamic);
+	struct power_bytes image = image_new(&small_dynamic);
 	static uint8_t data[512];
 	struct world *w;
 
@@ -793,7 +793,7 @@ static void an_image_without_its_last_footer_is_whole(void **state)
 
 static void a_short_footer_of_early_writers_counts(void **state)
 {
-	struct memory_bytes image = image_new(&small_fixed);
+	struct power_bytes image = image_new(&small_fixed);
 	struct world *w;
 
 	image.size--;
@@ -805,7 +805,7 @@ static void a_short_footer_of_early_writers_counts(void **state)
 
 static void a_parent_of_another_kind_is_refused(void **state)
 {
-	struct memory_bytes image = image_new(&small_dynamic);
+	struct power_bytes image = image_new(&small_dynamic);
 
 	assert_refused(&image, true, -EINVAL, "not a differencing image");
 	free(image.data);

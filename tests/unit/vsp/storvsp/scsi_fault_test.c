@@ -16,14 +16,14 @@
 #include "storvsp/scsi.h"
 #include "unit/vsp/block/block_host.h"
 #include "unit/vsp/block/fault_file.h"
-#include "unit/vsp/block/memory_file.h"
+#include "unit/vsp/block/power_file.h"
 
 #define DISK_BYTES  (4u << 20)
 #define BLOCK_BYTES (64u << 10)
 
 struct world {
 	struct block_host host;
-	struct memory_file *file;
+	struct power_file *file;
 	struct fault_file *faults;
 	struct scsi_unit *unit;
 	struct scsi_task task;
@@ -61,7 +61,7 @@ static void file_new(const void *data, uint64_t bytes)
 {
 	memset(&world, 0, sizeof world);
 	block_host_init(&world.host);
-	world.file = memory_file_new(&world.host.host, data, bytes);
+	world.file = power_file_new(&world.host.host, data, bytes);
 	world.faults = fault_file_new(&world.file->file);
 }
 

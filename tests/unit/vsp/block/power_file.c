@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "unit/vsp/block/memory_file.h"
+#include "unit/vsp/block/power_file.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -9,9 +9,9 @@
 
 #define SECTOR 512u
 
-static struct memory_file *memory_of(struct block_file *file)
+static struct power_file *power_of(struct block_file *file)
 {
-	return (struct memory_file *)file;
+	return (struct power_file *)file;
 }
 
 static void *need(void *memory)
@@ -21,7 +21,7 @@ static void *need(void *memory)
 	return memory;
 }
 
-static void resize(struct memory_bytes *b, uint64_t size)
+static void resize(struct power_bytes *b, uint64_t size)
 {
 	b->data = need(realloc(b->data, size ? size : 1));
 	if (size > b->size)
@@ -29,14 +29,14 @@ static void resize(struct memory_bytes *b, uint64_t size)
 	b->size = size;
 }
 
-static void put(struct memory_bytes *b, uint64_t offset, const uint8_t *data, uint64_t bytes)
+static void put(struct power_bytes *b, uint64_t offset, const uint8_t *data, uint64_t bytes)
 {
 	if (offset + bytes > b->size)
 		resize(b, offset + bytes);
 	memcpy(b->data + offset, data, bytes);
 }
 
-static void apply(struct memory_bytes *b, const struct memory_write *w)
+static void apply(struct power_bytes *b, const struct power_write *w)
 {
 	if (w->sizes)
 		resize(b, w->offset);
@@ -44,9 +44,9 @@ static void apply(struct memory_bytes *b, const struct memory_write *w)
 		put(b, w->offset, w->data, w->bytes);
 }
 
-static struct memory_write *record(struct memory_file *m, uint64_t offset, uint64_t bytes)
+static struct power_write *record(struct power_file *m, uint64_t offset, uint64_t bytes)
 {
-	struct memory_write *w = need(calloc(1, sizeof *w + bytes));
+	struct power_write *w = need(calloc(1, sizeof *w + bytes));
 
 	w->number = ++m->writes;
 	w->offset = offset;
@@ -56,10 +56,10 @@ static struct memory_write *record(struct memory_file *m, uint64_t offset, uint6
 	return w;
 }
 
-static void make_stable(struct memory_file *m, uint64_t up_to)
+static void make_stable(struct power_file *m, uint64_t up_to)
 {
 	while (m->unstable && m->unstable->number <= up_to) {
-		struct memory_write *w = m->unstable;
+		struct power_write *w = m->unstable;
 
 		apply(&m->stable, w);
 		m->unstable = w->next;
@@ -69,10 +69,10 @@ static void make_stable(struct memory_file *m, uint64_t up_to)
 		m->unstable_end = &m->unstable;
 }
 
-static int write_one(struct memory_file *m, struct block_file_request *request)
+static int write_one(struct power_file *m, struct block_file_request *request)
 {
 	uint64_t offset = request->offset;
-	struct memory_write *w;
+	struct power_write *w;
 
 	if (request->op == BLOCK_FILE_PUNCH && offset + request->bytes > m->now.size)
 		return -EOPNOTSUPP;
@@ -87,7 +87,7 @@ static int write_one(struct memory_file *m, struct block_file_request *request)
 	return 0;
 }
 
-static int read_one(struct memory_file *m, struct block_file_request *request)
+static int read_one(struct power_file *m, struct block_file_request *request)
 {
 	const uint64_t size = m->now.size, offset = request->offset;
 	const uint64_t there = offset < size ? (request->bytes < size - offset ? request->bytes : size - offset) : 0;
@@ -100,7 +100,7 @@ static int read_one(struct memory_file *m, struct block_file_request *request)
 	return -EIO;
 }
 
-static int run_one(struct memory_file *m, struct block_file_request *request)
+static int run_one(struct power_file *m, struct block_file_request *request)
 {
 	if (request->op != BLOCK_FILE_READ && request->op != BLOCK_FILE_FLUSH && m->file.read_only)
 		return -EROFS;
@@ -125,7 +125,7 @@ static int run_one(struct memory_file *m, struct block_file_request *request)
 
 static void run(void *context)
 {
-	struct memory_file *m = context;
+	struct power_file *m = context;
 	unsigned some = 1 + (unsigned)rand() % 8;
 
 	while (m->queued && some--) {
@@ -147,9 +147,9 @@ static void run(void *context)
 
 static void submit(struct block_file *file, struct block_file_request *request)
 {
-	struct memory_file *m = memory_of(file);
+	struct power_file *m = power_of(file);
 
-	if (m->queued == MEMORY_FILE_QUEUE || (!request->bytes && request->op != BLOCK_FILE_FLUSH &&
+	if (m->queued == POWER_FILE_QUEUE || (!request->bytes && request->op != BLOCK_FILE_FLUSH &&
 					       request->op != BLOCK_FILE_SET_SIZE))
 		abort();
 	if (iov_bytes(request->iov, request->iov_count) != request->bytes &&
@@ -163,7 +163,7 @@ static void submit(struct block_file *file, struct block_file_request *request)
 
 static void kick(struct block_file *file)
 {
-	struct memory_file *m = memory_of(file);
+	struct power_file *m = power_of(file);
 
 	if (m->queued)
 		file->host.ops->timer_arm(file->host.context, &m->timer, 0);
@@ -171,13 +171,13 @@ static void kick(struct block_file *file)
 
 static int size(struct block_file *file, uint64_t *ret_bytes)
 {
-	*ret_bytes = memory_of(file)->now.size;
+	*ret_bytes = power_of(file)->now.size;
 	return 0;
 }
 
 static int read_now(struct block_file *file, uint64_t offset, void *buffer, size_t bytes)
 {
-	const struct memory_bytes *now = &memory_of(file)->now;
+	const struct power_bytes *now = &power_of(file)->now;
 	const size_t there = offset < now->size ? (bytes < now->size - offset ? bytes : (size_t)(now->size - offset)) : 0;
 
 	if (there)
@@ -188,7 +188,7 @@ static int read_now(struct block_file *file, uint64_t offset, void *buffer, size
 
 static void destroy(struct block_file *file)
 {
-	struct memory_file *m = memory_of(file);
+	struct power_file *m = power_of(file);
 
 	if (m->queued)
 		abort();
@@ -206,9 +206,9 @@ static const struct block_file_ops ops = {
 	.submit = submit, .kick = kick, .size = size, .read_now = read_now, .destroy = destroy,
 };
 
-struct memory_file *memory_file_new(const struct vsp_host *host, const void *data, uint64_t bytes)
+struct power_file *power_file_new(const struct vsp_host *host, const void *data, uint64_t bytes)
 {
-	struct memory_file *m = need(calloc(1, sizeof *m));
+	struct power_file *m = need(calloc(1, sizeof *m));
 
 	m->file.ops = &ops;
 	m->file.host = *host;
@@ -223,13 +223,13 @@ struct memory_file *memory_file_new(const struct vsp_host *host, const void *dat
 	return m;
 }
 
-struct memory_bytes memory_file_cut(const struct memory_file *m)
+struct power_bytes power_file_cut(const struct power_file *m)
 {
-	struct memory_bytes image = { 0 };
+	struct power_bytes image = { 0 };
 
 	if (m->stable.size)
 		put(&image, 0, m->stable.data, m->stable.size);
-	for (const struct memory_write *w = m->unstable; w; w = w->next) {
+	for (const struct power_write *w = m->unstable; w; w = w->next) {
 		const unsigned kind = (unsigned)rand() % 3;	/* nothing of it, all of it, some sectors of it */
 
 		if (kind == 0)
