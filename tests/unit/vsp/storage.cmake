@@ -17,6 +17,10 @@ endfunction()
 
 storage_test(block storage_test_parts block/block_test.c)
 storage_test(vhd storage_test_parts block/vhd_test.c)
+target_sources(storage_test_parts PRIVATE ${CMAKE_CURRENT_LIST_DIR}/block/disk_model.c
+  ${CMAKE_CURRENT_LIST_DIR}/block/memory_file.c)
+storage_test(vhdx storage_test_parts block/vhdx_test.c)
+storage_test(vhdx_crash storage_test_parts block/vhdx_crash_test.c)
 storage_test(scsi storage_test_parts storvsp/scsi_test.c)
 storage_test(scsi_fault storage_test_parts storvsp/scsi_fault_test.c)
 storage_test(storvsp storage_test_parts storvsp/storvsp_test.c storvsp/storvsp_channel.c)

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Power cuts: everything that is done to the file is recorded while random requests run, then the file is put together
+ * as any cut may have left it, opened, and each sector compared with what was acknowledged as stable by then.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+#include "block/vhdx.h"
+#include "unit/vsp/block/disk_model.h"
+#include "unit/vsp/block/memory_file.h"
+
+#define MIB (1ull << 20)
+
+static struct memory_file *image_new(struct block_host *host, const struct vhdx_create_options *options)
+{
+	struct memory_file *file = memory_file_new(&host->host);
+	const int fd = memfd_create("vhdx", 0);
+	struct vhdx_failure failure;
+
+	assert_int_equal(vhdx_create(fd, options, &failure), 0);
+	memory_file_load(file, fd);
+	(void)close(fd);
+	return file;
+}
+
+static struct memory_file *copy_of(struct block_host *host, const struct memory_file *from)
+{
+	struct memory_file *file = memory_file_new(&host->host);
+
+	memory_file_copy(file, from);
+	return file;
+}
+
+static struct block_disk *disk_open(struct block_host *host, struct memory_file *file, struct block_disk *parent,
+				    bool read_only)
+{
+	const struct vhdx_open_options options = { .read_only = read_only };
+	struct vhdx_failure failure;
+	struct block_disk *disk;
+	int r = vhdx_open(&host->host, &file->file, parent, &options, &disk, &failure);
+
+	if (r)
+		fail_msg("%d: %s", r, failure.text);
+	return disk;
+}
+
+/* `base`: what the file held before the records; a parent when it is one's child. */
+struct story {
+	struct block_host host;
+	struct memory_file *base, *parent, *file;
+	struct block_disk *disk;
+	struct disk_model model;
+};
+
+static struct block_disk *parent_open(struct story *s)
+{
+	return s->parent ? disk_open(&s->host, copy_of(&s->host, s->parent), NULL, true) : NULL;
+}
+
+static void story_begin(struct story *s, const struct vhdx_create_options *options, uint32_t seed)
+{
+	s->base = image_new(&s->host, options);
+	s->file = copy_of(&s->host, s->base);
+	s->file->record = true;
+	s->file->random = seed;
+	s->file->turn_max = 5;
+	s->disk = disk_open(&s->host, s->file, parent_open(s), false);
+	disk_model_init(&s->model, &s->host, s->disk, options->block_bytes, seed);
+	s->model.clock = &s->file->record_count;
+}
+
+static void check_cut(struct story *s, size_t cut, uint32_t random)
+{
+	struct memory_file *file = copy_of(&s->host, s->base);
+	struct block_disk *disk;
+	/* Sometimes written: then the log is replayed into the file. */
+	const bool read_only = random % 3 == 0;
+
+	file->sector_bytes = s->model.sector_bytes;
+	memory_file_replay(file, s->file->records, s->file->record_count, cut, random);
+	disk = disk_open(&s->host, file, parent_open(s), read_only);
+	disk_model_check_cut(&s->model, disk, cut);
+	if (!read_only) {
+		uint8_t sector[4096] = { 0 };
+
+		assert_int_equal(disk_model_transfer(&s->host, disk, BLOCK_READ, 0, 0, sector, 4096), 0);
+		assert_int_equal(disk_model_transfer(&s->host, disk, BLOCK_WRITE, BLOCK_FLAG_FUA, 0, sector, 4096), 0);
+		disk_model_check_cut(&s->model, disk, cut);
+	}
+	disk_model_close(&s->host, disk);
+}
+
+static void story_end(struct story *s, unsigned cuts)
+{
+	const size_t count = s->file->record_count;
+	uint32_t random = 12345;
+
+	for (unsigned i = 0; i < cuts; i++) {
+		const size_t cut = count * i / cuts + memory_random(&random) % (count / cuts + 1);
+
+		check_cut(s, cut > count ? count : cut, i % 5 ? memory_random(&random) | 1 : 0);
+	}
+	disk_model_close(&s->host, s->disk);
+	disk_model_fini(&s->model);
+	memory_file_free(s->base);
+	if (s->parent)
+		memory_file_free(s->parent);
+	assert_true(block_host_idle(&s->host));
+	free(s);
+}
+
+static struct story *story_new(void)
+{
+	struct story *s = calloc(1, sizeof *s);
+
+	assert_non_null(s);
+	block_host_init(&s->host);
+	return s;
+}
+
+static void run_story(enum vhdx_type type, uint32_t logical_bytes, unsigned requests, unsigned cuts, uint32_t seed)
+{
+	const struct vhdx_create_options options = {
+		.type = type, .bytes = 6 * MIB + 64 * 4096, .block_bytes = 1 * MIB, .logical_bytes = logical_bytes,
+	};
+	struct story *s = story_new();
+
+	story_begin(s, &options, seed);
+	s->model.hot = 4 * MIB / logical_bytes;
+	disk_model_run(&s->model, requests);
+	disk_model_check(&s->model);
+	story_end(s, cuts);
+}
+
+static void dynamic_disk_survives_any_cut(void **state)
+{
+	for (uint32_t seed = 1; seed <= 4; seed++)
+		run_story(VHDX_DYNAMIC, 512, 500, 60, seed * 7919);
+}
+
+static void dynamic_disk_of_large_sectors_survives_any_cut(void **state)
+{
+	run_story(VHDX_DYNAMIC, 4096, 500, 60, 99);
+}
+
+static void fixed_disk_survives_any_cut(void **state)
+{
+	run_story(VHDX_FIXED, 512, 300, 30, 5);
+}
+
+static void differencing_disk_survives_any_cut(void **state)
+{
+	for (uint32_t seed = 1; seed <= 4; seed++) {
+		struct vhdx_create_options options = { .type = VHDX_DYNAMIC, .bytes = 6 * MIB, .block_bytes = 2 * MIB };
+		struct story *s = story_new();
+		struct block_disk *disk;
+		struct disk_model parent;
+		uint8_t sector[512];
+
+		s->parent = image_new(&s->host, &options);
+		s->file = copy_of(&s->host, s->parent);
+		disk = disk_open(&s->host, s->file, NULL, false);
+		disk_model_init(&parent, &s->host, disk, options.block_bytes, seed);
+		memset(sector, 0, sizeof sector);
+		disk_model_run(&parent, 300);
+		assert_int_equal(disk_model_transfer(&s->host, disk, BLOCK_FLUSH, 0, 0, NULL, 0), 0);
+		(void)vhdx_data_write_guid(disk, &options.parent.linkage);
+		/* As it lies there, with a log to replay. */
+		memory_file_copy(s->parent, s->file);
+		disk_model_close(&s->host, disk);
+
+		options.type = VHDX_DIFFERENCING;
+		options.block_bytes = 1 * MIB;
+		options.bytes = 7 * MIB;
+		story_begin(s, &options, seed * 104729);
+		/* What the parent holds was there before all. */
+		s->model.writes = calloc(parent.sectors + 4096, sizeof *s->model.writes);
+		s->model.write_room = parent.sectors + 4096;
+		for (uint64_t i = 0; i < parent.sectors; i++)
+			s->model.writes[s->model.write_count++] =
+				(struct disk_model_write){ i, 1, parent.versions[i], 0, 0, 0 };
+		memcpy(s->model.versions, parent.versions, parent.sectors * sizeof *parent.versions);
+		s->model.next_version = 1000000;
+		disk_model_fini(&parent);
+		disk_model_run(&s->model, 400);
+		disk_model_check(&s->model);
+		story_end(s, 30);
+	}
+}
+
+/* So many commits that the log has gone round several times. */
+static void log_goes_round(void **state)
+{
+	const struct vhdx_create_options options = { .type = VHDX_DYNAMIC, .bytes = 3 * MIB, .block_bytes = 1 * MIB };
+	struct story *s = story_new();
+
+	story_begin(s, &options, 4711);
+	s->model.hot = 2 * MIB / 512;
+	s->model.wanted = 3;
+	disk_model_run(&s->model, 6000);
+	story_end(s, 120);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(dynamic_disk_survives_any_cut),
+		cmocka_unit_test(dynamic_disk_of_large_sectors_survives_any_cut),
+		cmocka_unit_test(fixed_disk_survives_any_cut),
+		cmocka_unit_test(differencing_disk_survives_any_cut),
+		cmocka_unit_test(log_goes_round),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reads and checks what describes a VHDX: headers, log, regions, metadata. Pure but for the source's read. */
+#ifndef VSP_BLOCK_VHDX_LAYOUT_H
+#define VSP_BLOCK_VHDX_LAYOUT_H
+
+#include "block/vhdx.h"
+
+#define VHDX_LOG_BYTES_MAX  (64u * VHDX_MIB)
+#define VHDX_BAT_BYTES_MAX  (513u * VHDX_MIB)	/* 64 TiB in blocks of 1 MiB, and the bitmap blocks' entries */
+#define VHDX_FILE_BYTES_MAX (128ull << 40)
+#define VHDX_REGIONS_MAX    16u			/* BAT, metadata, and such as nobody has defined yet */
+
+struct vhdx_replay;
+
+/* Bytes of a file; offsets, and lengths but for the last, are whole pages. Beyond the end: zeroes. */
+struct vhdx_source {
+	int (*read)(void *context, uint64_t offset, void *buffer, size_t bytes);
+	void *context;
+	uint64_t file_bytes;
+	struct vhdx_replay *replay;	/* what the log lays over it; NULL: nothing */
+};
+
+struct vhdx_extent {
+	uint64_t offset, bytes;
+};
+
+struct vhdx_layout {
+	uint64_t file_bytes;		/* with what a replay adds */
+	struct vhdx_header header;
+	unsigned header_slot;
+	struct vhdx_extent bat, metadata;
+	struct vhdx_extent regions[VHDX_REGIONS_MAX];	/* all of them, BAT and metadata too */
+	unsigned region_count;
+	struct vhdx_info info;
+	uint64_t block_count;		/* payload */
+	uint64_t bat_count;		/* entries in use */
+	unsigned chunk_shift;		/* log2 of payload blocks to a chunk */
+};
+
+/* The BAT entry of a payload block: after each chunk lies the entry of its sector bitmap block. */
+static inline uint64_t vhdx_bat_index(unsigned chunk_shift, uint64_t block)
+{
+	return block + (block >> chunk_shift);
+}
+
+static inline uint64_t vhdx_bat_bitmap_index(unsigned chunk_shift, uint64_t chunk)
+{
+	return (chunk << chunk_shift) + (1ull << chunk_shift) + chunk;
+}
+
+/* Fills in what follows from size, block and sector size. false: outside the format's limits. */
+bool vhdx_geometry(struct vhdx_layout *layout);
+
+/* On success source->replay may be set: vhdx_replay_free. 0, -errno as vhdx_open. */
+int vhdx_layout_read(struct vhdx_source *source, struct vhdx_layout *layout, struct vhdx_failure *failure);
+int vhdx_source_read(const struct vhdx_source *source, uint64_t offset, void *buffer, size_t bytes);
+
+bool vhdx_guid_is(const struct vhdx_guid *guid, struct vhdx_guid other);
+bool vhdx_guid_is_null(const struct vhdx_guid *guid);
+
+/* 0; -EINVAL with a reason. */
+int vhdx_locator_decode(const uint8_t *item, size_t bytes, struct vhdx_locator *locator, struct vhdx_failure *failure);
+/* Into a buffer of VHDX_LOCATOR_BYTES_MAX; its bytes, 0: does not fit, or not UTF-8. */
+#define VHDX_LOCATOR_BYTES_MAX 16384u
+size_t vhdx_locator_encode(const struct vhdx_locator *locator, uint8_t *item);
+
+__attribute__((format(printf, 3, 4))) int vhdx_fail(struct vhdx_failure *failure, int error, const char *format, ...);
+
+#endif

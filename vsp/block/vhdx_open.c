@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "block/vhdx_engine.h"
+
+#define READ_BYTES VHDX_MIB
+
+static int read_file(void *context, uint64_t offset, void *buffer, size_t bytes)
+{
+	struct block_file *file = context;
+
+	return file->ops->read_now(file, offset, buffer, bytes);
+}
+
+void vhdx_close(struct vhdx *v)
+{
+	const struct vsp_host *host = &v->disk.host;
+
+	host->ops->timer_cancel(host->context, &v->done_timer);
+	host->ops->timer_cancel(host->context, &v->commit_timer);
+	if (v->bat)
+		(void)munmap(v->bat, v->bat_bytes);
+	vhdx_bitmap_free(v);
+	vhdx_ios_free(v);
+	vhdx_replay_free(v->replay);
+	free(v->space.used);
+	free(v->freed.items);
+	free(v->freed_committing.items);
+	free(v->freed_resting.items);
+	free(v->freed_grace.items);
+	free(v->freed_punch.items);
+	free(v->bat_dirty);
+	free(v->pages);
+	free(v->entry);
+	free(v);
+}
+
+/* Pages of zeroes are not copied: a large disk's BAT takes as much memory as it has entries. */
+static int read_bat(struct vhdx *v, const struct vhdx_source *source, uint8_t *buffer)
+{
+	static const uint8_t zeroes[VHDX_PAGE_BYTES];
+	uint8_t *bat = (uint8_t *)v->bat;
+
+	for (size_t at = 0; at < v->bat_bytes; at += READ_BYTES) {
+		const size_t bytes = v->bat_bytes - at < READ_BYTES ? v->bat_bytes - at : READ_BYTES;
+		int r = vhdx_source_read(source, v->layout.bat.offset + at, buffer, bytes);
+
+		if (r)
+			return r;
+		for (size_t page = 0; page < bytes; page += VHDX_PAGE_BYTES)
+			if (memcmp(buffer + page, zeroes, VHDX_PAGE_BYTES) != 0)
+				memcpy(bat + at + page, buffer + page, VHDX_PAGE_BYTES);
+	}
+	return 0;
+}
+
+static int load_bat(struct vhdx *v, const struct vhdx_source *source, struct vhdx_failure *failure)
+{
+	uint8_t *buffer;
+	size_t pages;
+	int r;
+
+	v->bat_bytes = (v->layout.bat_count * sizeof *v->bat + VHDX_PAGE_BYTES - 1) & ~(size_t)(VHDX_PAGE_BYTES - 1);
+	pages = v->bat_bytes / VHDX_PAGE_BYTES;
+	v->bat = mmap(NULL, v->bat_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (v->bat == MAP_FAILED)
+		v->bat = NULL;
+	v->bat_dirty = calloc(pages / (8 * sizeof *v->bat_dirty) + 1, sizeof *v->bat_dirty);
+	buffer = malloc(READ_BYTES);
+	if (!v->bat || !v->bat_dirty || !buffer) {
+		free(buffer);
+		return vhdx_fail(failure, -ENOMEM, "out of memory");
+	}
+	r = read_bat(v, source, buffer);
+	free(buffer);
+	return r ? vhdx_fail(failure, r, "the BAT cannot be read: %s", strerror(-r)) : 0;
+}
+
+static int claim(struct vhdx *v, uint64_t offset, uint64_t bytes, const char *what, uint64_t number,
+		 struct vhdx_failure *failure)
+{
+	bool taken;
+
+	if (vhdx_space_claim(&v->space, offset, bytes, &taken))
+		return 0;
+	if (!taken)
+		return vhdx_fail(failure, -ENOMEM, "out of memory");
+	return vhdx_fail(failure, -EINVAL, "%s %" PRIu64 " at %#" PRIx64 " overlaps something else", what, number, offset);
+}
+
+static int check_entry(struct vhdx *v, uint64_t index, struct vhdx_failure *failure)
+{
+	const uint64_t chunk = index / ((1ull << v->chunk_shift) + 1);
+	const bool bitmap = index % ((1ull << v->chunk_shift) + 1) == 1ull << v->chunk_shift;
+	const bool differencing = v->layout.info.type == VHDX_DIFFERENCING;
+	const uint64_t entry = v->bat[index], offset = VHDX_BAT_OFFSET(entry);
+	const uint64_t number = bitmap ? chunk : index - chunk;
+	const char *what = bitmap ? "bitmap block" : "block";
+	const unsigned state = VHDX_BAT_STATE(entry);
+
+	if (state == 4 || state == 5 || (state == VHDX_BLOCK_PARTIAL && (bitmap || !differencing)) ||
+	    (bitmap && state != VHDX_BLOCK_NOT_PRESENT && state != VHDX_BLOCK_PRESENT))
+		return vhdx_fail(failure, -EINVAL, "%s %" PRIu64 " is in state %u", what, number, state);
+	if (state < VHDX_BLOCK_PRESENT || (bitmap && !differencing)) {
+		/* What an absent block may say about a place binds nobody. */
+		v->bat[index] = state;
+		return 0;
+	}
+	if (offset < VHDX_MIB || offset >= v->layout.file_bytes)
+		return vhdx_fail(failure, -EINVAL, "%s %" PRIu64 " at %#" PRIx64 " lies outside the file", what, number, offset);
+	if (state == VHDX_BLOCK_PARTIAL &&
+	    VHDX_BAT_STATE(v->bat[vhdx_bat_bitmap_index(v->chunk_shift, chunk)]) != VHDX_BLOCK_PRESENT)
+		return vhdx_fail(failure, -EINVAL, "block %" PRIu64 " is partially present without a bitmap", number);
+	/* In place a replay would change it; in memory there is nothing that would. */
+	if (!bitmap && v->replay && v->disk.info.read_only && vhdx_replay_touches(v->replay, offset, v->block_bytes))
+		return vhdx_fail(failure, -ENOTSUP, "the log holds data of block %" PRIu64 ": open it writable once", number);
+	return claim(v, offset, bitmap ? VHDX_BITMAP_BYTES : v->block_bytes, what, number, failure);
+}
+
+static int check_bat(struct vhdx *v, struct vhdx_failure *failure)
+{
+	int r = claim(v, 0, VHDX_MIB, "header", 0, failure);
+
+	if (r == 0)
+		r = claim(v, v->layout.header.log_offset, v->layout.header.log_bytes, "log", 0, failure);
+	for (unsigned i = 0; r == 0 && i < v->layout.region_count; i++)
+		r = claim(v, v->layout.regions[i].offset, v->layout.regions[i].bytes, "region", i, failure);
+	if (r == 0 && !vhdx_space_extend(&v->space, v->layout.file_bytes))
+		r = vhdx_fail(failure, -ENOMEM, "out of memory");
+	for (uint64_t index = 0; r == 0 && index < v->layout.bat_count; index++)
+		if (v->bat[index])
+			r = check_entry(v, index, failure);
+	return r;
+}
+
+static int check_parent(const struct vhdx *v, const struct block_disk *parent, struct vhdx_failure *failure)
+{
+	const struct vhdx_locator *locator = &v->layout.info.parent;
+	struct vhdx_guid guid;
+	char is[VHDX_GUID_TEXT], want[VHDX_GUID_TEXT];
+
+	if (v->layout.info.type != VHDX_DIFFERENCING)
+		return parent ? vhdx_fail(failure, -EINVAL, "the disk is not a differencing one, and has no parent") : 0;
+	if (!parent)
+		return vhdx_fail(failure, -EINVAL, "a differencing disk needs its parent %.100s", locator->relative_path);
+	if (!vhdx_data_write_guid(parent, &guid))
+		return vhdx_fail(failure, -EINVAL, "the parent is not a VHDX");
+	if (!parent->info.read_only)
+		return vhdx_fail(failure, -EINVAL, "the parent is not opened read-only");
+	if (parent->info.logical_bytes > v->layout.info.logical_bytes)
+		return vhdx_fail(failure, -EINVAL, "the parent's sectors have %u bytes, the disk's %u",
+				 parent->info.logical_bytes, v->layout.info.logical_bytes);
+	if (vhdx_guid_is(&locator->linkage, guid) ||
+	    (!vhdx_guid_is_null(&locator->linkage2) && vhdx_guid_is(&locator->linkage2, guid)))
+		return 0;
+	vhdx_guid_format(&guid, is);
+	vhdx_guid_format(&locator->linkage, want);
+	return vhdx_fail(failure, -ESTALE, "the parent has changed since: it is %s, not %s", is, want);
+}
+
+static void set_up(struct vhdx *v, struct block_disk *parent, const struct vhdx_open_options *options)
+{
+	const struct vhdx_info *info = &v->layout.info;
+	struct block_info *block = &v->disk.info;
+	static const uint8_t none[16];
+
+	v->parent = parent;
+	v->block_bytes = info->block_bytes;
+	v->block_shift = (unsigned)__builtin_ctz(info->block_bytes);
+	v->sector_shift = (unsigned)__builtin_ctz(info->logical_bytes);
+	v->chunk_shift = v->layout.chunk_shift;
+	v->page_shift = v->sector_shift + 15;
+	v->wait_mark_last = &v->wait_mark;
+	v->done_timer = (struct vsp_timer){ .expired = vhdx_run_done, .context = v };
+	v->commit_timer = (struct vsp_timer){ .expired = vhdx_commit_due, .context = v };
+	*block = (struct block_info){
+		.bytes = info->bytes, .logical_bytes = info->logical_bytes, .physical_bytes = info->physical_bytes,
+		.unmap_bytes = v->file->can_punch ? info->physical_bytes : info->block_bytes,
+		.read_only = options->read_only || v->file->read_only,
+	};
+	block->unmap = !block->read_only && info->type != VHDX_FIXED;
+	memcpy(block->id, memcmp(options->id, none, sizeof none) ? options->id : info->disk_id.bytes, sizeof block->id);
+}
+
+static int open_disk(struct vhdx *v, struct block_disk *parent, const struct vhdx_open_options *options,
+		     struct vhdx_failure *failure)
+{
+	struct vhdx_source source = { .read = read_file, .context = v->file };
+	int r = v->file->ops->size(v->file, &source.file_bytes);
+
+	if (r)
+		return vhdx_fail(failure, r, "the file's size cannot be read: %s", strerror(-r));
+	if (source.file_bytes > VHDX_FILE_BYTES_MAX)
+		return vhdx_fail(failure, -ENOTSUP, "a file of %" PRIu64 " bytes is not supported", source.file_bytes);
+	r = vhdx_layout_read(&source, &v->layout, failure);
+	if (r)
+		return r;
+	v->replay = source.replay;
+	v->file_bytes = v->stable_bytes = source.file_bytes;
+	if (v->layout.info.logical_bytes % v->file->align_bytes)
+		return vhdx_fail(failure, -EINVAL, "the storage below needs %u bytes at a time, the disk's sectors have %u",
+				 v->file->align_bytes, v->layout.info.logical_bytes);
+	set_up(v, parent, options);
+	r = check_parent(v, parent, failure);
+	if (r == 0)
+		r = load_bat(v, &source, failure);
+	if (r == 0)
+		r = check_bat(v, failure);
+	return r;
+}
+
+int vhdx_open(const struct vsp_host *host, struct block_file *file, struct block_disk *parent,
+	      const struct vhdx_open_options *options, struct block_disk **ret_disk, struct vhdx_failure *failure)
+{
+	struct vhdx *v = calloc(1, sizeof *v);
+	int r = -ENOMEM;
+
+	failure->text[0] = 0;
+	if (!v)
+		return vhdx_fail(failure, r, "out of memory");
+	block_disk_init(&v->disk, &vhdx_ops, host);
+	v->file = file;
+	v->slabs = calloc(VHDX_IO_MAX / VHDX_IO_SLAB, sizeof *v->slabs);
+	r = v->slabs ? open_disk(v, parent, options, failure) : vhdx_fail(failure, r, "out of memory");
+	if (r) {
+		vhdx_close(v);
+		return r;
+	}
+	file->batched = vhdx_batch_end;
+	file->batched_context = v;
+	if (parent)
+		block_listen(parent, &(struct block_listener){ .batched = vhdx_batch_end, .context = v });
+	*ret_disk = &v->disk;
+	return 0;
+}
+
+bool vhdx_data_write_guid(const struct block_disk *disk, struct vhdx_guid *ret_guid)
+{
+	if (disk->ops != &vhdx_ops)
+		return false;
+	*ret_guid = ((const struct vhdx *)disk)->layout.header.data_write_guid;
+	return true;
+}
