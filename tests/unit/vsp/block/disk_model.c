@@ -108,7 +108,8 @@ static void history_begin(struct disk_model_op *op)
 	}
 	op->write = m->write_count++;
 	m->writes[op->write] = (struct disk_model_write){
-		op->first, op->count, op->version, *m->clock, SIZE_MAX, SIZE_MAX,
+		.first = op->first, .count = op->count, .version = op->version, .begun = *m->clock, .stable = SIZE_MAX,
+		.done = SIZE_MAX,
 	};
 }
 
@@ -120,10 +121,10 @@ static void history_end(struct disk_model_op *op)
 		return;
 	if (op->request.op == BLOCK_FLUSH) {
 		for (size_t i = 0; i < m->write_count; i++)
-			if (m->writes[i].done <= op->flush_begun && m->writes[i].stable == SIZE_MAX)
+			if (m->writes[i].done < op->submitted && m->writes[i].stable == SIZE_MAX)
 				m->writes[i].stable = *m->clock;
 	} else if (op->request.op != BLOCK_READ) {
-		m->writes[op->write].done = *m->clock;
+		m->writes[op->write].done = m->submits;
 		if (op->request.flags & BLOCK_FLAG_FUA)
 			m->writes[op->write].stable = *m->clock;
 	}
@@ -214,6 +215,8 @@ static bool choose_range(struct disk_model *m, struct disk_model_op *op, enum bl
 			op->count = sectors;
 		op->first = next(m, (uint32_t)(sectors - op->count + 1));
 	}
+	if (m->stride)
+		op->first += next(m, (uint32_t)(m->sectors / m->stride)) * m->stride;
 	return is_free(m, op->first, op->count);
 }
 
@@ -224,9 +227,7 @@ static bool start(struct disk_model *m, struct disk_model_op *op)
 	memset(&op->request, 0, sizeof op->request);
 	op->request.op = kind;
 	op->request.done = done;
-	if (kind == BLOCK_FLUSH) {
-		op->flush_begun = m->clock ? *m->clock : 0;
-	} else {
+	if (kind != BLOCK_FLUSH) {
 		if (!choose_range(m, op, kind))
 			return false;
 		op->request.offset = op->first * m->sector_bytes;
@@ -249,6 +250,7 @@ static bool start(struct disk_model *m, struct disk_model_op *op)
 	}
 	op->busy = true;
 	m->busy++;
+	op->submitted = ++m->submits;
 	if (block_submit(m->disk, &op->request) != 0)
 		give_up("refused", op->first, kind, 0);
 	if (!op->busy)
@@ -309,26 +311,6 @@ int disk_model_transfer(struct block_host *host, struct block_disk *disk, enum b
 	return one.error;
 }
 
-void disk_model_check(struct disk_model *m)
-{
-	uint8_t *buffer = malloc(CHECK_BYTES);
-	const uint64_t bytes = m->sectors * m->sector_bytes;
-
-	for (uint64_t at = 0; at < bytes; at += CHECK_BYTES) {
-		const uint64_t n = bytes - at < CHECK_BYTES ? bytes - at : CHECK_BYTES;
-
-		if (disk_model_transfer(m->host, m->disk, BLOCK_READ, 0, at, buffer, n) != 0)
-			give_up("cannot be read", at / m->sector_bytes, 0, 0);
-		for (uint64_t i = 0; i < n; i += m->sector_bytes) {
-			const uint64_t sector = (at + i) / m->sector_bytes, word = word_in(buffer + i, m->sector_bytes, sector);
-
-			if (m->versions[sector] != DISK_MODEL_UNKNOWN && word != word_of(m->versions[sector], sector))
-				give_up("check", sector, word, word_of(m->versions[sector], sector));
-		}
-	}
-	free(buffer);
-}
-
 /* The last write that is stable, or any begun after it. */
 static bool allowed(const struct disk_model *m, uint64_t sector, uint64_t word, size_t cut)
 {
@@ -345,24 +327,47 @@ static bool allowed(const struct disk_model *m, uint64_t sector, uint64_t word, 
 	return word == 0;
 }
 
-void disk_model_check_cut(struct disk_model *m, struct block_disk *disk, size_t cut)
+static void check_sector(const struct disk_model *m, uint64_t sector, uint64_t word, const size_t *cut)
 {
+	if (cut && !allowed(m, sector, word, *cut))
+		give_up("after a power cut", sector, word, *cut);
+	if (!cut && m->versions[sector] != DISK_MODEL_UNKNOWN && word != word_of(m->versions[sector], sector))
+		give_up("check", sector, word, word_of(m->versions[sector], sector));
+}
+
+static void check_range(const struct disk_model *m, struct block_disk *disk, uint64_t first, uint64_t sectors,
+			const size_t *cut)
+{
+	const uint64_t at_once = CHECK_BYTES / m->sector_bytes;
 	uint8_t *buffer = malloc(CHECK_BYTES);
-	const uint64_t bytes = m->sectors * m->sector_bytes;
 
-	for (uint64_t at = 0; at < bytes; at += CHECK_BYTES) {
-		const uint64_t n = bytes - at < CHECK_BYTES ? bytes - at : CHECK_BYTES;
+	for (uint64_t at = first; at < first + sectors; at += at_once) {
+		const uint64_t n = first + sectors - at < at_once ? first + sectors - at : at_once;
 
-		if (disk_model_transfer(m->host, disk, BLOCK_READ, 0, at, buffer, n) != 0)
-			give_up("cannot be read", at / m->sector_bytes, 0, 0);
-		for (uint64_t i = 0; i < n; i += m->sector_bytes) {
-			const uint64_t sector = (at + i) / m->sector_bytes, word = word_in(buffer + i, m->sector_bytes, sector);
-
-			if (!allowed(m, sector, word, cut))
-				give_up("after a power cut", sector, word, cut);
-		}
+		if (disk_model_transfer(m->host, disk, BLOCK_READ, 0, at * m->sector_bytes, buffer, n * m->sector_bytes) != 0)
+			give_up("cannot be read", at, 0, 0);
+		for (uint64_t i = 0; i < n; i++)
+			check_sector(m, at + i, word_in(buffer + i * m->sector_bytes, m->sector_bytes, at + i), cut);
 	}
 	free(buffer);
+}
+
+static void check_all(const struct disk_model *m, struct block_disk *disk, const size_t *cut)
+{
+	if (m->stride == 0)
+		check_range(m, disk, 0, m->sectors, cut);
+	for (uint64_t at = 0; m->stride && at + m->stride <= m->sectors; at += m->stride)
+		check_range(m, disk, at, m->hot, cut);
+}
+
+void disk_model_check(struct disk_model *m)
+{
+	check_all(m, m->disk, NULL);
+}
+
+void disk_model_check_cut(struct disk_model *m, struct block_disk *disk, size_t cut)
+{
+	check_all(m, disk, &cut);
 }
 
 static void set_flag(void *context)

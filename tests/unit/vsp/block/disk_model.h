@@ -17,7 +17,8 @@
 struct disk_model_write {
 	uint64_t first, count;
 	uint32_t version;
-	size_t begun, done, stable;	/* by the clock; SIZE_MAX: not yet */
+	size_t begun, stable;		/* by the clock; SIZE_MAX: not yet */
+	size_t done;			/* by the count of submits: a clock may stand still */
 };
 
 struct disk_model_op {
@@ -27,7 +28,7 @@ struct disk_model_op {
 	uint8_t *memory;
 	uint64_t first, count;
 	uint32_t version;
-	size_t write, flush_begun;
+	size_t write, submitted;
 	bool busy;
 };
 
@@ -44,8 +45,10 @@ struct disk_model {
 	bool read_only, errors_allowed;
 	unsigned errors;
 	uint64_t hot;			/* requests go to so many sectors from the start; 0: all */
+	uint64_t stride;		/* and to as many behind each multiple of it; 0: only those */
 
 	const size_t *clock;		/* NULL: no history */
+	size_t submits;
 	struct disk_model_write *writes;
 	size_t write_count, write_room;
 };
@@ -55,7 +58,7 @@ void disk_model_init(struct disk_model *model, struct block_host *host, struct b
 void disk_model_use(struct disk_model *model, struct block_disk *disk);		/* the same content on another disk */
 void disk_model_fini(struct disk_model *model);
 void disk_model_run(struct disk_model *model, unsigned requests);	/* and waits for all */
-void disk_model_check(struct disk_model *model);			/* all sectors */
+void disk_model_check(struct disk_model *model);	/* all sectors; with a stride, those that requests go to */
 /* All sectors, read through `disk`, are what a power cut at `cut` may leave. */
 void disk_model_check_cut(struct disk_model *model, struct block_disk *disk, size_t cut);
 int disk_model_transfer(struct block_host *host, struct block_disk *disk, enum block_op op, unsigned flags,
