@@ -21,6 +21,7 @@ target_sources(storage_test_parts PRIVATE ${CMAKE_CURRENT_LIST_DIR}/block/disk_m
   ${CMAKE_CURRENT_LIST_DIR}/block/memory_file.c)
 storage_test(vhdx storage_test_parts block/vhdx_test.c)
 storage_test(vhdx_crash storage_test_parts block/vhdx_crash_test.c)
+set_tests_properties(unit_vsp_vhdx unit_vsp_vhdx_crash PROPERTIES TIMEOUT 300)
 storage_test(scsi storage_test_parts storvsp/scsi_test.c)
 storage_test(scsi_fault storage_test_parts storvsp/scsi_fault_test.c)
 storage_test(storvsp storage_test_parts storvsp/storvsp_test.c storvsp/storvsp_channel.c)
