@@ -71,7 +71,7 @@ def install_modules(root, tree, version, names, extra=()):
     for relative in re.findall(rf"^insmod \S*/lib/modules/{re.escape(version)}/(\S+)", show, re.MULTILINE):
         install(prefix / relative, target / relative, 0o644)
         if relative.endswith(".xz"):	# not every loader unpacks
-            run("xz", "-d", target / relative)
+            run("xz", "-df", target / relative)
     for path in extra:
         install(path, target / "extra" / path.name, 0o644)
     for index in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
