@@ -24,7 +24,9 @@ rule()
 rule 'MHD_' http/server.c
 rule 'sqlite3_' store/store.c
 rule 'json_object_|json_tokener_' http/json.c 'vmms/*_wire.c' cli/
-rule '\<fork\(|\<execve?\(|posix_spawn' vmms/worker_proc.c vmms/image_tool.c
+rule '\<fork\(|\<execve?\(|posix_spawn' vmms/worker_proc.c vmms/image_tool.c net/dnsmasq.c
+rule 'mnl_|nft_' net/
+rule '\<ioctl\(' net/port.c
 rule 'epoll_' daemon/loop.c
 rule 'curl_easy_|CURLOPT_' cli/client.c
 rule '\<readline\(' cli/main.c
@@ -33,4 +35,5 @@ rule '\<(system|popen|strcat|sprintf|gets|tmpnam)\(' none
 rule '#include "cli/' cli/
 rule '#include "http/' http/ daemon/main.c
 rule '#include "(daemon|vmms|store|cim)/' daemon/ http/ cim/ vmms/ store/
+rule '#include "net/netlink' net/
 exit $failed
