@@ -94,8 +94,17 @@ struct cim_reference *cim_path_parse(struct arena *arena, const char *text)
 	return *text ? NULL : reference;
 }
 
-bool cim_path_property(const struct cim_property *property)
+/* HostResource of a disk is a file; of a network connection it is a switch or an adapter. */
+static bool is_ethernet(const struct cim_class *class)
+{
+	while (class && strcmp(class->name, "CIM_EthernetPortAllocationSettingData") != 0)
+		class = class->superclass;
+	return class != NULL;
+}
+
+bool cim_path_property(const struct cim_class *class, const struct cim_property *property)
 {
 	return strcmp(property->origin, "CIM_ResourceAllocationSettingData") == 0 &&
-	       strcmp(property->name, "Parent") == 0;
+	       (strcmp(property->name, "Parent") == 0 ||
+		(strcmp(property->name, "HostResource") == 0 && is_ethernet(class)));
 }

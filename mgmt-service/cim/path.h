@@ -16,7 +16,7 @@
 char *cim_path_of(struct arena *arena, const char *host, const struct cim_reference *reference);
 /* NULL: it is none, or of an unknown class, or keys are missing. */
 struct cim_reference *cim_path_parse(struct arena *arena, const char *text);
-/* The property is a string that holds an object path. */
-bool cim_path_property(const struct cim_property *property);
+/* The property of an instance of the class is a string, or strings, that hold object paths. */
+bool cim_path_property(const struct cim_class *class, const struct cim_property *property);
 
 #endif

@@ -50,7 +50,7 @@ char *vm_path(json *vm);
 /* With -Passthru, the machine as it is now. */
 void vm_pass_through(struct stage *stage, json *vm);
 /* Asks on a terminal; without one only -Force will do. */
-bool vm_confirmed(struct stage *stage, const char *what, json *vm);
+bool vm_confirmed(struct stage *stage, const char *what, const char *name);
 /* RequestStateChange of the machines of -Name; `confirm` NULL: nobody is asked. */
 void vm_request_state(struct stage *stage, int requested, const char *confirm);
 
@@ -81,5 +81,12 @@ void device_describe_disk(json *settings, const char *path);
 
 /* In vhd_verbs.c: what New-VM -NewVHDPath asks for. False: an error was counted. */
 bool vhd_create_dynamic(struct stage *stage, const char *path, uint64_t bytes);
+/* In nic_verbs.c: adds an adapter of that name (NULL: any) and its connection. False after a message: there is no such
+ * switch. */
+bool nic_describe(struct stage *stage, json *settings, const char *name, const char *switch_name);
+/* In switch_verbs.c: the settings of the switches with that name, which may have wildcards; NULL after a message. */
+json *switch_find(struct stage *stage, const char *name);
+/* The path of the switch itself, to be freed. */
+char *switch_path(json *setting);
 
 #endif

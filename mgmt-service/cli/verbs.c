@@ -26,7 +26,7 @@ static const struct parameter new_vm[] = {
 	{ "Name", "VMName", PARAMETER_STRING, 1, PARAMETER_OPTIONAL },
 	{ "MemoryStartupBytes", NULL, PARAMETER_BYTES, 2, PARAMETER_OPTIONAL },
 	NUMBER("ProcessorCount"), STRING("KernelPath"), STRING("InitialRamdiskPath"), STRING("CommandLine"),
-	STRING("VHDPath"), STRING("NewVHDPath"), BYTES("NewVHDSizeBytes"), END };
+	STRING("VHDPath"), STRING("NewVHDPath"), BYTES("NewVHDSizeBytes"), STRING("SwitchName"), END };
 static const struct parameter set_vm[] = {
 	VM_NAME(1), STRING("NewVMName"), STRING("Notes"), NUMBER("ProcessorCount"), BYTES("MemoryStartupBytes"),
 	BYTES("MemoryMinimumBytes"), BYTES("MemoryMaximumBytes"), SWITCH("DynamicMemory"), SWITCH("StaticMemory"),
@@ -99,6 +99,39 @@ static const struct parameter convert_vhd[] = {
 	{ "Path", "FullName", PARAMETER_STRINGS, 1, PARAMETER_OPTIONAL },
 	{ "DestinationPath", NULL, PARAMETER_STRING, 2, PARAMETER_MANDATORY }, STRING("VHDType"), BYTES("BlockSizeBytes"),
 	SWITCH("Passthru"), END };
+static const struct parameter get_switch[] = {
+	{ "Name", "SwitchName", PARAMETER_STRINGS, 1, PARAMETER_OPTIONAL }, STRING("SwitchType"), END };
+static const struct parameter new_switch[] = {
+	{ "Name", "SwitchName", PARAMETER_STRING, 1, PARAMETER_MANDATORY }, STRING("SwitchType"), STRING("NetAdapterName"),
+	STRING("AllowManagementOS"), STRING("NATSubnetAddress"), STRING("Notes"), END };
+static const struct parameter set_switch[] = {
+	{ "Name", "SwitchName", PARAMETER_STRINGS, 1, PARAMETER_MANDATORY }, STRING("NetAdapterName"),
+	STRING("AllowManagementOS"), STRING("Notes"), SWITCH("Passthru"), END };
+static const struct parameter remove_switch[] = {
+	{ "Name", "SwitchName", PARAMETER_STRINGS, 1, PARAMETER_MANDATORY }, SWITCH("Force"), END };
+#define ADAPTERS_OF_VM \
+	{ "VMName", NULL, PARAMETER_STRINGS, 1, PARAMETER_MANDATORY }, \
+	{ "Name", "VMNetworkAdapterName", PARAMETER_STRINGS, 2, PARAMETER_OPTIONAL }
+static const struct parameter of_nic[] = { ADAPTERS_OF_VM, END };
+static const struct parameter add_nic[] = {
+	{ "VMName", NULL, PARAMETER_STRINGS, 1, PARAMETER_MANDATORY }, STRING("Name"), STRING("SwitchName"),
+	STRING("StaticMacAddress"), SWITCH("Passthru"), END };
+static const struct parameter connect_nic[] = {
+	ADAPTERS_OF_VM, { "SwitchName", NULL, PARAMETER_STRING, 3, PARAMETER_MANDATORY }, SWITCH("Passthru"), END };
+static const struct parameter disconnect_nic[] = { ADAPTERS_OF_VM, SWITCH("Passthru"), END };
+static const struct parameter set_nic[] = {
+	ADAPTERS_OF_VM, SWITCH("DynamicMacAddress"), STRING("StaticMacAddress"), STRING("MacAddressSpoofing"),
+	STRING("DhcpGuard"), STRING("RouterGuard"), STRING("PortMirroring"), BYTES("MaximumBandwidth"),
+	BYTES("MinimumBandwidthAbsolute"), SWITCH("Passthru"), END };
+static const struct parameter set_vlan[] = {
+	ADAPTERS_OF_VM, SWITCH("Untagged"), SWITCH("Access"), SWITCH("Trunk"), SWITCH("Isolated"), SWITCH("Promiscuous"),
+	NUMBER("VlanId"), NUMBER("NativeVlanId"), NUMBER("PrimaryVlanId"), NUMBER("SecondaryVlanId"),
+	{ "AllowedVlanIdList", NULL, PARAMETER_STRINGS, PARAMETER_NAMED, PARAMETER_OPTIONAL }, SWITCH("Passthru"), END };
+#define STRINGS(name)       { name, NULL, PARAMETER_STRINGS, PARAMETER_NAMED, PARAMETER_OPTIONAL }
+static const struct parameter change_acl[] = {
+	ADAPTERS_OF_VM, { "Action", NULL, PARAMETER_STRING, PARAMETER_NAMED, PARAMETER_MANDATORY },
+	{ "Direction", NULL, PARAMETER_STRING, PARAMETER_NAMED, PARAMETER_MANDATORY }, STRINGS("LocalIPAddress"),
+	STRINGS("LocalMacAddress"), STRINGS("RemoteIPAddress"), STRINGS("RemoteMacAddress"), SWITCH("Passthru"), END };
 static const struct parameter cim_instance[] = {
 	{ "ClassName", NULL, PARAMETER_STRING, 1, PARAMETER_MANDATORY }, STRING("Filter"), END };
 static const struct parameter where_object[] = {
@@ -145,6 +178,21 @@ static const struct column test_columns[] = {
 static const struct column kvp_columns[] = {
 	{ "VMName", "VMName", CELL_PLAIN }, { "Source", "Source", CELL_PLAIN }, { "Name", "Name", CELL_PLAIN },
 	{ "Data", "Data", CELL_PLAIN }, { NULL, NULL, CELL_PLAIN } };
+static const struct column switch_columns[] = {
+	{ "Name", "Name", CELL_PLAIN }, { "SwitchType", "SwitchType", CELL_PLAIN },
+	{ "NetAdapterInterfaceDescription", "NetAdapterInterfaceDescription", CELL_PLAIN }, { NULL, NULL, CELL_PLAIN } };
+static const struct column nic_columns[] = {
+	{ "Name", "Name", CELL_PLAIN }, { "IsManagementOs", "IsManagementOs", CELL_PLAIN },
+	{ "VMName", "VMName", CELL_PLAIN }, { "SwitchName", "SwitchName", CELL_PLAIN },
+	{ "MacAddress", "MacAddress", CELL_PLAIN }, { "Status", "Status", CELL_PLAIN },
+	{ "IPAddresses", "IPAddresses", CELL_PLAIN }, { NULL, NULL, CELL_PLAIN } };
+static const struct column vlan_columns[] = {
+	{ "VMName", "VMName", CELL_PLAIN }, { "VMNetworkAdapterName", "VMNetworkAdapterName", CELL_PLAIN },
+	{ "Mode", "Mode", CELL_PLAIN }, { "VlanList", "VlanList", CELL_PLAIN }, { NULL, NULL, CELL_PLAIN } };
+static const struct column acl_columns[] = {
+	{ "VMName", "VMName", CELL_PLAIN }, { "VMNetworkAdapterName", "VMNetworkAdapterName", CELL_PLAIN },
+	{ "Direction", "Direction", CELL_PLAIN }, { "LocalAddress", "LocalAddress", CELL_PLAIN },
+	{ "RemoteAddress", "RemoteAddress", CELL_PLAIN }, { "Action", "Action", CELL_PLAIN }, { NULL, NULL, CELL_PLAIN } };
 static const struct column command_columns[] = {
 	{ "Name", "Name", CELL_PLAIN }, { "Parameters", "Parameters", CELL_PLAIN }, { NULL, NULL, CELL_PLAIN } };
 
@@ -188,6 +236,21 @@ const struct verb verbs[] = {
 	{ "Set-VMKvpItem",                NULL,     set_kvp,        verb_set_vm_kvp_item,           kvp_columns,       false },
 	{ "Remove-VMKvpItem",             NULL,     remove_kvp,     verb_remove_vm_kvp_item,        kvp_columns,       false },
 	{ "Copy-VMFile",                  NULL,     copy_file,      verb_copy_vm_file,              NULL,              false },
+	{ "Get-VMSwitch",                  NULL,     get_switch,     verb_get_vm_switch,                 switch_columns,    false },
+	{ "New-VMSwitch",                  NULL,     new_switch,     verb_new_vm_switch,                 switch_columns,    false },
+	{ "Set-VMSwitch",                  NULL,     set_switch,     verb_set_vm_switch,                 switch_columns,    false },
+	{ "Remove-VMSwitch",               NULL,     remove_switch,  verb_remove_vm_switch,              switch_columns,    false },
+	{ "Get-VMNetworkAdapter",          NULL,     of_nic,         verb_get_vm_network_adapter,        nic_columns,       false },
+	{ "Add-VMNetworkAdapter",          NULL,     add_nic,        verb_add_vm_network_adapter,        nic_columns,       false },
+	{ "Set-VMNetworkAdapter",          NULL,     set_nic,        verb_set_vm_network_adapter,        nic_columns,       false },
+	{ "Remove-VMNetworkAdapter",       NULL,     of_nic,         verb_remove_vm_network_adapter,     nic_columns,       false },
+	{ "Connect-VMNetworkAdapter",      NULL,     connect_nic,    verb_connect_vm_network_adapter,    nic_columns,       false },
+	{ "Disconnect-VMNetworkAdapter",   NULL,     disconnect_nic, verb_disconnect_vm_network_adapter, nic_columns,       false },
+	{ "Get-VMNetworkAdapterVlan",      NULL,     of_nic,         verb_get_vm_network_adapter_vlan,   vlan_columns,      false },
+	{ "Set-VMNetworkAdapterVlan",      NULL,     set_vlan,       verb_set_vm_network_adapter_vlan,   vlan_columns,      false },
+	{ "Get-VMNetworkAdapterAcl",       NULL,     of_nic,         verb_get_vm_network_adapter_acl,    acl_columns,       false },
+	{ "Add-VMNetworkAdapterAcl",       NULL,     change_acl,     verb_add_vm_network_adapter_acl,    acl_columns,       false },
+	{ "Remove-VMNetworkAdapterAcl",    NULL,     change_acl,     verb_remove_vm_network_adapter_acl, acl_columns,       false },
 	{ "Get-VMHost",                   NULL,     none,           verb_get_vm_host,               NULL,              false },
 	{ "Get-CimInstance",              "gcim",   cim_instance,   verb_get_cim_instance,          NULL,              false },
 	{ "Get-Command",                  "gcm",    none,           verb_get_command,               command_columns,   false },

@@ -224,6 +224,12 @@ void verb_new_vm(struct stage *stage)
 	else
 		json_object_put(direct);
 	device_describe_disk(resources, disk);
+	if (!nic_describe(stage, resources, NULL, parameters_string(&stage->parameters, "SwitchName"))) {
+		json_object_put(body);
+		json_object_put(system);
+		json_object_put(resources);
+		return;
+	}
 	object_put(body, "SystemSettings", system);
 	object_put(body, "ResourceSettings", resources);
 	answer = object_invoke(stage, SERVICE, "DefineSystem", body);
@@ -350,18 +356,17 @@ char *vm_path(json *vm)
 			     object_text(vm, "Id"));
 }
 
-bool vm_confirmed(struct stage *stage, const char *what, json *vm)
+bool vm_confirmed(struct stage *stage, const char *what, const char *name)
 {
 	char answer[16];
 
 	if (parameters_switch(&stage->parameters, "Force"))
 		return true;
 	if (!isatty(STDIN_FILENO)) {
-		stage_error(stage, "%s \"%s\" needs -Force where nobody can be asked.", what,
-			    object_text(vm, "Name"));
+		stage_error(stage, "%s \"%s\" needs -Force where nobody can be asked.", what, name);
 		return false;
 	}
-	fprintf(stderr, "%s \"%s\"? [Y] Yes  [N] No (default is \"Y\"): ", what, object_text(vm, "Name"));
+	fprintf(stderr, "%s \"%s\"? [Y] Yes  [N] No (default is \"Y\"): ", what, name);
 	return fgets(answer, sizeof(answer), stdin) &&
 	       (answer[0] == '\n' || answer[0] == 'y' || answer[0] == 'Y');
 }
@@ -374,7 +379,7 @@ void vm_request_state(struct stage *stage, int requested, const char *confirm)
 		json *vm = json_object_array_get_idx(vms, i), *body;
 		char *path;
 
-		if (confirm && !vm_confirmed(stage, confirm, vm))
+		if (confirm && !vm_confirmed(stage, confirm, object_text(vm, "Name")))
 			continue;
 		body = json_object_new_object();
 		object_put(body, "RequestedState", json_object_new_int(requested));
@@ -409,7 +414,7 @@ void verb_remove_vm(struct stage *stage)
 		json *vm = json_object_array_get_idx(vms, i), *body;
 		char *path;
 
-		if (!vm_confirmed(stage, "Remove", vm))
+		if (!vm_confirmed(stage, "Remove", object_text(vm, "Name")))
 			continue;
 		body = json_object_new_object();
 		path = vm_path(vm);

@@ -74,14 +74,27 @@ static struct json_object *value(struct arena *arena, const struct cim_value_typ
 	return list;
 }
 
-/* Object paths are URIs here, the same that `self` has. */
-static struct json_object *property_value(struct arena *arena, const struct cim_property *p,
-					  const struct cim_value *v)
+static struct json_object *path_text(struct arena *arena, const char *text)
 {
-	const struct cim_reference *reference =
-		v->is_set && cim_path_property(p) ? cim_path_parse(arena, v->items[0].string) : NULL;
+	const struct cim_reference *reference = cim_path_parse(arena, text);
 
-	return reference ? json_object_new_string(uri_of(arena, reference)) : value(arena, &p->value, v);
+	return json_object_new_string(reference ? uri_of(arena, reference) : text);
+}
+
+/* Object paths are URIs here, the same that `self` has. */
+static struct json_object *property_value(struct arena *arena, const struct cim_class *class,
+					  const struct cim_property *p, const struct cim_value *v)
+{
+	struct json_object *list;
+
+	if (!v->is_set || !cim_path_property(class, p))
+		return value(arena, &p->value, v);
+	if (!p->value.is_array)
+		return path_text(arena, v->items[0].string);
+	list = json_object_new_array();
+	for (size_t i = 0; i < v->count; i++)
+		json_object_array_add(list, path_text(arena, v->items[i].string));
+	return list;
 }
 
 static struct json_object *properties(struct arena *arena, const struct cim_instance *instance,
@@ -95,7 +108,7 @@ static struct json_object *properties(struct arena *arena, const struct cim_inst
 
 		json_object_object_add(
 			o, instance->class->properties[p].name,
-			property_value(arena, &instance->class->properties[p], &instance->values[p]));
+			property_value(arena, instance->class, &instance->class->properties[p], &instance->values[p]));
 	}
 	return o;
 }
@@ -529,18 +542,23 @@ static bool read_value(const struct reader *r, const struct cim_value_type *type
 	return true;
 }
 
-static bool read_path(const struct reader *r, struct cim_value *value)
+static bool read_paths(const struct reader *r, struct cim_value *value)
 {
 	struct cim_context *context = r->context;
-	struct cim_reference *reference;
 
-	if (value->items[0].string[0] != '/')
-		return true;
-	reference = uri_parse_reference(context, value->items[0].string, r->path);
-	if (!reference)
-		return false;
-	value->items[0].string = cim_path_of(context->arena, context->model->host_name, reference);
-	return value->items[0].string || refuse(r, "the path of a setting");
+	for (size_t i = 0; i < value->count; i++) {
+		struct cim_reference *reference;
+
+		if (value->items[i].string[0] != '/')
+			continue;
+		reference = uri_parse_reference(context, value->items[i].string, r->path);
+		if (!reference)
+			return false;
+		value->items[i].string = cim_path_of(context->arena, context->model->host_name, reference);
+		if (!value->items[i].string)
+			return refuse(r, "the path of a setting");
+	}
+	return true;
 }
 
 static bool read_members(const struct reader *r, struct json_object *o, struct cim_instance *out)
@@ -559,8 +577,8 @@ static bool read_members(const struct reader *r, struct json_object *o, struct c
 				      arena_printf(r->context->arena, "a property of %s", out->class->name));
 		if (!read_value(&inner, &out->class->properties[p].value, member, &out->values[p]))
 			return false;
-		if (out->values[p].is_set && cim_path_property(&out->class->properties[p]) &&
-		    !read_path(&inner, &out->values[p]))
+		if (out->values[p].is_set && cim_path_property(out->class, &out->class->properties[p]) &&
+		    !read_paths(&inner, &out->values[p]))
 			return false;
 	}
 	return true;

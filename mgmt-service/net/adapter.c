@@ -59,8 +59,8 @@ static void device_of(const char *name, char *out, size_t size)
 	snprintf(out, size, "%s", strrchr(target, '/') ? strrchr(target, '/') + 1 : target);
 }
 
-int net_adapters(struct net *net, void (*visit)(void *context, const struct net_adapter *adapter), void *context,
-		 char *reason, unsigned reason_size)
+int net_adapters(struct net *net, void (*visit)(void *context, const struct net_adapter *adapter),
+		 void *context, char *reason, unsigned reason_size)
 {
 	struct adapters *adapters = calloc(1, sizeof(*adapters));
 	int error = adapters ? link_each(net, take, adapters) : -1;
@@ -79,5 +79,7 @@ int net_adapters(struct net *net, void (*visit)(void *context, const struct net_
 		visit(context, &adapter);
 	}
 	free(adapters);
-	return error ? net_refuse(reason, reason_size, "network adapters cannot be listed: %s", netlink_why(net, error)) : 0;
+	return error ? net_refuse(reason, reason_size, "network adapters cannot be listed: %s",
+				  netlink_why(net, error))
+		     : 0;
 }

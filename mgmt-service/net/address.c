@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Addresses of a link, and the routes through it. They go with the adapter when it becomes the uplink of a switch. */
+/* Addresses of a link, and the routes through it. They go with the adapter when it becomes the uplink of a
+ * switch. */
 #include <errno.h>
 #include <linux/if_addr.h>
 #include <stdlib.h>
@@ -62,12 +63,12 @@ static int take_route(const struct nlmsghdr *message, void *context)
 	struct copies *copies = context;
 	int oif = 0;
 
-	mnl_attr_for_each (attribute, message, sizeof(*route))
-		if (mnl_attr_get_type(attribute) == RTA_OIF)
-			oif = (int)mnl_attr_get_u32(attribute);
+	mnl_attr_for_each(attribute, message, sizeof(*route)) if (mnl_attr_get_type(attribute) == RTA_OIF)
+		oif = (int)mnl_attr_get_u32(attribute);
 	/* The kernel's own come with the addresses; those of router advertisements with the next one. */
-	if (message->nlmsg_type == RTM_NEWROUTE && oif == copies->index && route->rtm_table == RT_TABLE_MAIN &&
-	    route->rtm_type == RTN_UNICAST && route->rtm_protocol != RTPROT_KERNEL && route->rtm_protocol != RTPROT_RA)
+	if (message->nlmsg_type == RTM_NEWROUTE && oif == copies->index &&
+	    route->rtm_table == RT_TABLE_MAIN && route->rtm_type == RTN_UNICAST &&
+	    route->rtm_protocol != RTPROT_KERNEL && route->rtm_protocol != RTPROT_RA)
 		keep(copies, message);
 	return MNL_CB_OK;
 }
@@ -99,7 +100,8 @@ int address_any(struct net *net, int index, bool *any)
 	return 0;
 }
 
-static int send_address(struct net *net, const struct nlmsghdr *from, int index, unsigned type, unsigned flags)
+static int send_address(struct net *net, const struct nlmsghdr *from, int index, unsigned type,
+			unsigned flags)
 {
 	struct nlmsghdr *request = netlink_begin(net, type, flags);
 	struct ifaddrmsg *address = mnl_nlmsg_put_extra_header(request, sizeof(*address));
@@ -109,12 +111,13 @@ static int send_address(struct net *net, const struct nlmsghdr *from, int index,
 	address->ifa_index = (uint32_t)index;
 	/* What the kernel says about an address, and not what it takes. */
 	address->ifa_flags &= (uint8_t) ~(IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED);
-	mnl_attr_for_each (attribute, from, sizeof(*address)) {
+	mnl_attr_for_each(attribute, from, sizeof(*address))
+	{
 		unsigned kind = mnl_attr_get_type(attribute);
 
 		/* The label is the old device's name; flags come in the header too. */
-		if (kind == IFA_LOCAL || kind == IFA_ADDRESS || kind == IFA_BROADCAST || kind == IFA_CACHEINFO ||
-		    kind == IFA_RT_PRIORITY)
+		if (kind == IFA_LOCAL || kind == IFA_ADDRESS || kind == IFA_BROADCAST ||
+		    kind == IFA_CACHEINFO || kind == IFA_RT_PRIORITY)
 			mnl_attr_put(request, (uint16_t)kind, mnl_attr_get_payload_len(attribute),
 				     mnl_attr_get_payload(attribute));
 	}
@@ -129,7 +132,8 @@ static int move_route(struct net *net, const struct nlmsghdr *from, int index)
 
 	memcpy(route, mnl_nlmsg_get_payload(from), sizeof(*route));
 	route->rtm_flags = 0;
-	mnl_attr_for_each (attribute, from, sizeof(*route)) {
+	mnl_attr_for_each(attribute, from, sizeof(*route))
+	{
 		unsigned kind = mnl_attr_get_type(attribute);
 
 		if (kind == RTA_OIF)
@@ -176,9 +180,10 @@ static bool is_wanted(const struct nlmsghdr *message, const struct net_subnet *w
 
 	if (!want->prefix || address->ifa_family != AF_INET || address->ifa_prefixlen != want->prefix)
 		return false;
-	mnl_attr_for_each (attribute, message, sizeof(*address))
-		if (mnl_attr_get_type(attribute) == IFA_LOCAL)
-			return mnl_attr_get_u32(attribute) == want->address.s_addr;
+	mnl_attr_for_each(attribute, message,
+			  sizeof(*address)) if (mnl_attr_get_type(attribute) ==
+						IFA_LOCAL) return mnl_attr_get_u32(attribute) ==
+		want->address.s_addr;
 	return false;
 }
 
@@ -226,19 +231,21 @@ static int match_address(const struct nlmsghdr *message, void *context)
 	const struct nlattr *attribute;
 	struct search *search = context;
 
-	if (message->nlmsg_type != RTM_NEWADDR || address->ifa_family != AF_INET || (int)address->ifa_index == search->but)
+	if (message->nlmsg_type != RTM_NEWADDR || address->ifa_family != AF_INET ||
+	    (int)address->ifa_index == search->but)
 		return MNL_CB_OK;
-	mnl_attr_for_each (attribute, message, sizeof(*address))
-		if (mnl_attr_get_type(attribute) == IFA_LOCAL) {
-			struct net_subnet other = {{mnl_attr_get_u32(attribute)}, address->ifa_prefixlen};
+	mnl_attr_for_each(attribute, message, sizeof(*address)) if (mnl_attr_get_type(attribute) == IFA_LOCAL)
+	{
+		struct net_subnet other = {{mnl_attr_get_u32(attribute)}, address->ifa_prefixlen};
 
-			if (net_subnets_overlap(search->subnet, &other))
-				search->found = (int)address->ifa_index;
-		}
+		if (net_subnets_overlap(search->subnet, &other))
+			search->found = (int)address->ifa_index;
+	}
 	return MNL_CB_OK;
 }
 
-int net_subnet_user(struct net *net, const struct net_subnet *subnet, const char *but_switch, char name[IF_NAMESIZE])
+int net_subnet_user(struct net *net, const struct net_subnet *subnet, const char *but_switch,
+		    char name[IF_NAMESIZE])
 {
 	struct search search = {.subnet = subnet, .but = -1};
 	char device[IF_NAMESIZE];

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One dnsmasq for each NAT switch, bound to its bridge: DHCP, and DNS by what the parent asks. Its configuration lies in
- * <directory>/<switch>.conf, beside its leases, process number and log. A dnsmasq that an earlier vmms has started goes
- * on when its configuration is still the right one.
+ * One dnsmasq for each NAT switch, bound to its bridge: DHCP, and DNS by what the parent asks. Its
+ * configuration lies in <directory>/<switch>.conf, beside its leases, process number and log. A dnsmasq that
+ * an earlier vmms has started goes on when its configuration is still the right one.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -22,15 +23,15 @@
 
 #include "net/netlink.h"
 
-#define PROGRAM	       "/usr/sbin/dnsmasq"
-#define END_WAIT_MS    3000
-#define RETRY_MIN_MS   1000
-#define RETRY_MAX_MS   60000
-#define PATH_SIZE      4096
+#define PROGRAM      "/usr/sbin/dnsmasq"
+#define END_WAIT_MS  3000
+#define RETRY_MIN_MS 1000
+#define RETRY_MAX_MS 60000
+#define PATH_SIZE    4096
 
 struct dnsmasq {
 	char id[NET_GUID_SIZE];
-	pid_t pid;		/* 0: none runs */
+	pid_t pid; /* 0: none runs */
 	bool is_child;
 	int64_t started_ms, retry_at_ms, retry_ms;
 	struct dnsmasq *next;
@@ -73,20 +74,34 @@ static int write_file(const char *path, const char *text)
 	return good ? 0 : -1;
 }
 
-static char *configuration(const struct net *net, const char *id, const char *device, const struct net_subnet *host)
+/* Whom it runs as once it has its sockets. */
+static const char *user(void)
+{
+	static const char *const users[] = {"dnsmasq", "nobody"};
+
+	for (size_t i = 0; i < sizeof(users) / sizeof(users[0]); i++)
+		if (getpwnam(users[i]))
+			return users[i];
+	return "root";
+}
+
+static char *configuration(const struct net *net, const char *id, const char *device,
+			   const struct net_subnet *host)
 {
 	uint32_t own = ntohl(host->address.s_addr), mask = ~UINT32_C(0) << (32 - host->prefix);
 	struct in_addr first = {htonl(own + 1)}, last = {htonl((own | ~mask) - 1)}, netmask = {htonl(mask)};
-	char a[INET_ADDRSTRLEN], b[INET_ADDRSTRLEN], m[INET_ADDRSTRLEN], leases[PATH_SIZE], pid[PATH_SIZE], *text;
+	char a[INET_ADDRSTRLEN], b[INET_ADDRSTRLEN], m[INET_ADDRSTRLEN], leases[PATH_SIZE], pid[PATH_SIZE],
+		*text;
 
 	file_name(net, id, "leases", leases);
 	file_name(net, id, "pid", pid);
 	if (asprintf(&text,
 		     "keep-in-foreground\nbind-interfaces\ninterface=%s\nexcept-interface=lo\npid-file=%s\n"
 		     "dhcp-leasefile=%s\ndhcp-range=%s,%s,%s,12h\ndhcp-authoritative\nno-ping\nno-hosts\n"
-		     "domain-needed\nbogus-priv\n",
+		     "domain-needed\nbogus-priv\nuser=%s\n",
 		     device, pid, leases, inet_ntop(AF_INET, &first, a, sizeof(a)),
-		     inet_ntop(AF_INET, &last, b, sizeof(b)), inet_ntop(AF_INET, &netmask, m, sizeof(m))) < 0)
+		     inet_ntop(AF_INET, &last, b, sizeof(b)), inet_ntop(AF_INET, &netmask, m, sizeof(m)),
+		     user()) < 0)
 		return NULL;
 	return text;
 }
@@ -220,8 +235,8 @@ static struct dnsmasq *remember(struct net *net, const char *id)
 	return d;
 }
 
-int dnsmasq_apply(struct net *net, const char *id, const char *device, const struct net_subnet *host, char *reason,
-		  unsigned reason_size)
+int dnsmasq_apply(struct net *net, const char *id, const char *device, const struct net_subnet *host,
+		  char *reason, unsigned reason_size)
 {
 	struct dnsmasq *d = find(net, id);
 	char path[PATH_SIZE], have[PATH_SIZE * 3], *want;
@@ -268,13 +283,15 @@ void net_tick(struct net *net, char *reason, unsigned reason_size)
 		if (is_alive(net, d) || now_ms() < d->retry_at_ms)
 			continue;
 		if (!start(net, d, reason, reason_size))
-			net_refuse(reason, reason_size, "dnsmasq of the switch %s had ended and was started again", d->id);
+			net_refuse(reason, reason_size,
+				   "dnsmasq of the switch %s had ended and was started again", d->id);
 		else
 			d->retry_at_ms = now_ms() + d->retry_ms;
 	}
 }
 
-void dnsmasq_each(struct net *net, void (*visit)(struct net *net, const char *id, void *context), void *context)
+void dnsmasq_each(struct net *net, void (*visit)(struct net *net, const char *id, void *context),
+		  void *context)
 {
 	DIR *directory = opendir(net->directory);
 	struct dirent *entry;
@@ -283,7 +300,8 @@ void dnsmasq_each(struct net *net, void (*visit)(struct net *net, const char *id
 		char id[NET_GUID_SIZE];
 		size_t size = strlen(entry->d_name);
 
-		if (size != NET_GUID_SIZE - 1 + strlen(".conf") || strcmp(entry->d_name + size - 5, ".conf") != 0)
+		if (size != NET_GUID_SIZE - 1 + strlen(".conf") ||
+		    strcmp(entry->d_name + size - 5, ".conf") != 0)
 			continue;
 		memcpy(id, entry->d_name, NET_GUID_SIZE - 1);
 		id[NET_GUID_SIZE - 1] = 0;

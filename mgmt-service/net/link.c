@@ -30,25 +30,24 @@ void net_port_device(const char *id, char name[IF_NAMESIZE])
 
 static void copy_text(const struct nlattr *attribute, char *out, size_t size)
 {
-	snprintf(out, size, "%.*s", (int)mnl_attr_get_payload_len(attribute), (const char *)mnl_attr_get_payload(attribute));
+	snprintf(out, size, "%.*s", (int)mnl_attr_get_payload_len(attribute),
+		 (const char *)mnl_attr_get_payload(attribute));
 }
 
 static void read_bridge(const struct nlattr *data, struct link *link)
 {
 	const struct nlattr *attribute;
 
-	mnl_attr_for_each_nested (attribute, data)
-		if (mnl_attr_get_type(attribute) == IFLA_BR_VLAN_FILTERING)
-			link->vlan_filtering = mnl_attr_get_u8(attribute) != 0;
+	mnl_attr_for_each_nested(attribute, data) if (mnl_attr_get_type(attribute) == IFLA_BR_VLAN_FILTERING)
+		link->vlan_filtering = mnl_attr_get_u8(attribute) != 0;
 }
 
 static void read_bridge_port(const struct nlattr *data, struct link *link)
 {
 	const struct nlattr *attribute;
 
-	mnl_attr_for_each_nested (attribute, data)
-		if (mnl_attr_get_type(attribute) == IFLA_BRPORT_ISOLATED)
-			link->isolated = mnl_attr_get_u8(attribute) != 0;
+	mnl_attr_for_each_nested(attribute, data) if (mnl_attr_get_type(attribute) == IFLA_BRPORT_ISOLATED)
+		link->isolated = mnl_attr_get_u8(attribute) != 0;
 }
 
 static void read_info(const struct nlattr *info, struct link *link)
@@ -56,21 +55,21 @@ static void read_info(const struct nlattr *info, struct link *link)
 	const struct nlattr *attribute, *data = NULL, *port = NULL;
 	char master_kind[32] = "";
 
-	mnl_attr_for_each_nested (attribute, info)
-		switch (mnl_attr_get_type(attribute)) {
-		case IFLA_INFO_KIND:
-			copy_text(attribute, link->kind, sizeof(link->kind));
-			break;
-		case IFLA_INFO_DATA:
-			data = attribute;
-			break;
-		case IFLA_INFO_SLAVE_KIND:
-			copy_text(attribute, master_kind, sizeof(master_kind));
-			break;
-		case IFLA_INFO_SLAVE_DATA:
-			port = attribute;
-			break;
-		}
+	mnl_attr_for_each_nested(attribute, info) switch (mnl_attr_get_type(attribute))
+	{
+	case IFLA_INFO_KIND:
+		copy_text(attribute, link->kind, sizeof(link->kind));
+		break;
+	case IFLA_INFO_DATA:
+		data = attribute;
+		break;
+	case IFLA_INFO_SLAVE_KIND:
+		copy_text(attribute, master_kind, sizeof(master_kind));
+		break;
+	case IFLA_INFO_SLAVE_DATA:
+		port = attribute;
+		break;
+	}
 	if (data && strcmp(link->kind, "bridge") == 0)
 		read_bridge(data, link);
 	if (port && strcmp(master_kind, "bridge") == 0)
@@ -100,34 +99,34 @@ static void read_link(const struct nlmsghdr *message, struct link *link)
 	link->index = info->ifi_index;
 	link->type = info->ifi_type;
 	link->up = (info->ifi_flags & IFF_UP) != 0;
-	mnl_attr_for_each (attribute, message, sizeof(*info))
-		switch (mnl_attr_get_type(attribute)) {
-		case IFLA_IFNAME:
-			copy_text(attribute, link->name, sizeof(link->name));
-			break;
-		case IFLA_IFALIAS:
-			copy_text(attribute, link->alias, sizeof(link->alias));
-			break;
-		case IFLA_MASTER:
-			link->master = (int)mnl_attr_get_u32(attribute);
-			break;
-		case IFLA_MTU:
-			link->mtu = mnl_attr_get_u32(attribute);
-			break;
-		case IFLA_CARRIER:
-			link->carrier = mnl_attr_get_u8(attribute) != 0;
-			break;
-		case IFLA_ADDRESS:
-			if (mnl_attr_get_payload_len(attribute) == sizeof(link->mac))
-				memcpy(link->mac, mnl_attr_get_payload(attribute), sizeof(link->mac));
-			break;
-		case IFLA_STATS64:
-			read_stats(attribute, link);
-			break;
-		case IFLA_LINKINFO:
-			read_info(attribute, link);
-			break;
-		}
+	mnl_attr_for_each(attribute, message, sizeof(*info)) switch (mnl_attr_get_type(attribute))
+	{
+	case IFLA_IFNAME:
+		copy_text(attribute, link->name, sizeof(link->name));
+		break;
+	case IFLA_IFALIAS:
+		copy_text(attribute, link->alias, sizeof(link->alias));
+		break;
+	case IFLA_MASTER:
+		link->master = (int)mnl_attr_get_u32(attribute);
+		break;
+	case IFLA_MTU:
+		link->mtu = mnl_attr_get_u32(attribute);
+		break;
+	case IFLA_CARRIER:
+		link->carrier = mnl_attr_get_u8(attribute) != 0;
+		break;
+	case IFLA_ADDRESS:
+		if (mnl_attr_get_payload_len(attribute) == sizeof(link->mac))
+			memcpy(link->mac, mnl_attr_get_payload(attribute), sizeof(link->mac));
+		break;
+	case IFLA_STATS64:
+		read_stats(attribute, link);
+		break;
+	case IFLA_LINKINFO:
+		read_info(attribute, link);
+		break;
+	}
 }
 
 static int take_link(const struct nlmsghdr *message, void *context)

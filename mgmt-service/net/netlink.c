@@ -94,14 +94,15 @@ static void note_kernel_words(struct net *net, const struct nlmsghdr *answer)
 	const struct nlmsgerr *error = mnl_nlmsg_get_payload(answer);
 	const struct nlattr *attribute;
 
-	/* With NETLINK_CAP_ACK the request's payload does not come back, so that attributes follow at once. */
+	/* With NETLINK_CAP_ACK the request's payload does not come back, so that attributes follow at once.
+	 */
 	if (!(answer->nlmsg_flags & NLM_F_ACK_TLVS) || !(answer->nlmsg_flags & NLM_F_CAPPED) ||
 	    mnl_nlmsg_get_payload_len(answer) < sizeof(*error))
 		return;
-	mnl_attr_for_each (attribute, answer, sizeof(*error))
-		if (mnl_attr_get_type(attribute) == NLMSGERR_ATTR_MSG)
-			snprintf(net->kernel_says, sizeof(net->kernel_says), "%.*s",
-				 (int)mnl_attr_get_payload_len(attribute), mnl_attr_get_str(attribute));
+	mnl_attr_for_each(attribute, answer,
+			  sizeof(*error)) if (mnl_attr_get_type(attribute) == NLMSGERR_ATTR_MSG)
+		snprintf(net->kernel_says, sizeof(net->kernel_says), "%.*s",
+			 (int)mnl_attr_get_payload_len(attribute), mnl_attr_get_str(attribute));
 }
 
 static int receive(struct net *net, uint32_t sequence, mnl_cb_t visit, void *context)
@@ -151,7 +152,8 @@ const char *netlink_why(struct net *net, int error)
 	static _Thread_local char text[256];
 
 	if (net->kernel_says[0])
-		snprintf(text, sizeof(text), "%s (%s)", strerror(error < 0 ? -error : error), net->kernel_says);
+		snprintf(text, sizeof(text), "%s (%s)", strerror(error < 0 ? -error : error),
+			 net->kernel_says);
 	else
 		snprintf(text, sizeof(text), "%s", strerror(error < 0 ? -error : error));
 	return text;

@@ -13,7 +13,7 @@
 struct net {
 	struct mnl_socket *socket;
 	uint32_t sequence;
-	char kernel_says[160];	/* of the last failed request, or empty */
+	char kernel_says[160]; /* of the last failed request, or empty */
 	struct nft_ctx *nft;
 	struct dnsmasq *dnsmasqs;
 	char *directory;
@@ -25,13 +25,13 @@ struct link {
 	int index;
 	char name[IF_NAMESIZE];
 	char alias[256];
-	char kind[32];		/* "bridge", "tun", ...; empty for hardware */
-	int master;		/* index, or 0 */
+	char kind[32]; /* "bridge", "tun", ...; empty for hardware */
+	int master;    /* index, or 0 */
 	bool up, carrier;
-	unsigned mtu, type;	/* ARPHRD_ */
+	unsigned mtu, type; /* ARPHRD_ */
 	uint8_t mac[6];
-	bool vlan_filtering;	/* bridge */
-	bool isolated;		/* port of a bridge */
+	bool vlan_filtering; /* bridge */
+	bool isolated;       /* port of a bridge */
 	uint64_t rx_packets, rx_bytes, rx_dropped, tx_packets, tx_bytes, tx_dropped;
 };
 
@@ -45,7 +45,8 @@ int netlink_dump(struct net *net, struct nlmsghdr *request, mnl_cb_t visit, void
 const char *netlink_why(struct net *net, int error);
 
 /* Puts `format` into reason; -1. */
-int net_refuse(char *reason, unsigned reason_size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int net_refuse(char *reason, unsigned reason_size, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 /* Writes a value below /proc/sys/net. 0 or -errno. */
 int net_sysctl(const char *path, const char *value);
 
@@ -53,7 +54,8 @@ int net_sysctl(const char *path, const char *value);
 int link_find(struct net *net, const char *name, struct link *out);
 int link_find_index(struct net *net, int index, struct link *out);
 int link_each(struct net *net, void (*visit)(void *context, const struct link *link), void *context);
-/* Ours: the name is that of the GUID, and so is the alias; or it has none yet, as after a crash in between. */
+/* Ours: the name is that of the GUID, and so is the alias; or it has none yet, as after a crash in between.
+ */
 bool link_is_of(const struct link *link, const char *name, const char *id);
 /* A request for one link, to be filled in and committed. */
 struct nlmsghdr *link_change(struct net *net, int index);
@@ -85,10 +87,11 @@ int mirror_apply(struct net *net, int index, const int *to, unsigned count);
 
 /* dnsmasq.c */
 /* Runs one as the switch wants it, or none when prefix is 0. */
-int dnsmasq_apply(struct net *net, const char *id, const char *device, const struct net_subnet *host, char *reason,
-		  unsigned reason_size);
+int dnsmasq_apply(struct net *net, const char *id, const char *device, const struct net_subnet *host,
+		  char *reason, unsigned reason_size);
 void dnsmasq_close_all(struct net *net);
 /* Each switch that one runs for, by the files that are there. */
-void dnsmasq_each(struct net *net, void (*visit)(struct net *net, const char *id, void *context), void *context);
+void dnsmasq_each(struct net *net, void (*visit)(struct net *net, const char *id, void *context),
+		  void *context);
 
 #endif

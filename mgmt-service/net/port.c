@@ -14,7 +14,8 @@
 
 static int open_queue(const char *device, bool multi)
 {
-	struct ifreq request = {.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (multi ? IFF_MULTI_QUEUE : 0))};
+	struct ifreq request = {
+		.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (multi ? IFF_MULTI_QUEUE : 0))};
 	int size = VNET_HEADER_SIZE, error;
 	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 
@@ -22,7 +23,8 @@ static int open_queue(const char *device, bool multi)
 		return -errno;
 	memcpy(request.ifr_name, device, strlen(device));
 	/* Segmentation is left out: netvsp takes whole frames. */
-	if (ioctl(fd, TUNSETIFF, &request) || ioctl(fd, TUNSETVNETHDRSZ, &size) || ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM)) {
+	if (ioctl(fd, TUNSETIFF, &request) || ioctl(fd, TUNSETVNETHDRSZ, &size) ||
+	    ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM)) {
 		error = -errno;
 		close(fd);
 		return error;
@@ -63,7 +65,8 @@ int net_port_open(struct net *net, const struct net_port *port, int fds[NET_QUEU
 				  NET_QUEUES_MAX);
 	net_port_device(port->id, device);
 	if (link_find(net, device, &link) == 1)
-		return net_refuse(reason, reason_size, "%s: the device %s is there already", port->name, device);
+		return net_refuse(reason, reason_size, "%s: the device %s is there already", port->name,
+				  device);
 	while (count < port->queues && error >= 0) {
 		error = open_queue(device, port->queues > 1);
 		if (error >= 0)
@@ -123,10 +126,11 @@ int net_port_apply(struct net *net, const struct net_port *port, char *reason, u
 		net_switch_device(port->switch_id, bridge_device);
 		found = link_find(net, bridge_device, &bridge);
 		if (found != 1 || !link_is_of(&bridge, bridge_device, port->switch_id))
-			return failed(net, port, found < 0 ? found : ENODEV, "the switch's bridge is missing", reason,
-				      reason_size);
+			return failed(net, port, found < 0 ? found : ENODEV, "the switch's bridge is missing",
+				      reason, reason_size);
 		if (port->vlan_mode != NET_VLAN_NONE && !bridge.vlan_filtering)
-			return net_refuse(reason, reason_size, "%s: this kernel's bridges do not know VLANs", port->name);
+			return net_refuse(reason, reason_size, "%s: this kernel's bridges do not know VLANs",
+					  port->name);
 	}
 	/* Nothing flows while it moves: the VLANs of the new switch must be there first. */
 	if (link.master != bridge.index) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * nftables: two tables of our own, `bridge undercroft` and `ip undercroft`, made anew from the plan in one transaction.
+ * nftables: two tables of our own, `bridge undercroft` and `ip undercroft`, made anew from the plan in one
+ * transaction.
  *
  *   bridge   from    what a guest sends, at its port: spoofing, guards, access list, limit
  *            to      what goes to a guest, at its port: access list
@@ -29,8 +30,9 @@ static void write_address(FILE *out, const struct net_address *address, bool sou
 	case NET_ADDRESS_ANY:
 		break;
 	case NET_ADDRESS_MAC:
-		fprintf(out, "ether %saddr %02x:%02x:%02x:%02x:%02x:%02x ", end, address->bytes[0], address->bytes[1],
-			address->bytes[2], address->bytes[3], address->bytes[4], address->bytes[5]);
+		fprintf(out, "ether %saddr %02x:%02x:%02x:%02x:%02x:%02x ", end, address->bytes[0],
+			address->bytes[1], address->bytes[2], address->bytes[3], address->bytes[4],
+			address->bytes[5]);
 		break;
 	case NET_ADDRESS_IPV4:
 		inet_ntop(AF_INET, address->bytes, text, sizeof(text));
@@ -64,10 +66,12 @@ static unsigned address_bits(const struct net_address *address)
 	return 0;
 }
 
-/* The order in which entries are tried: meters see everything, then the narrower one wins, deny before allow. */
+/* The order in which entries are tried: meters see everything, then the narrower one wins, deny before allow.
+ */
 static int compare_acls(const void *left, const void *right)
 {
-	const struct net_acl *a = *(const struct net_acl *const *)left, *b = *(const struct net_acl *const *)right;
+	const struct net_acl *a = *(const struct net_acl *const *)left,
+			     *b = *(const struct net_acl *const *)right;
 	unsigned a_bits = address_bits(&a->local) + address_bits(&a->remote),
 		 b_bits = address_bits(&b->local) + address_bits(&b->remote);
 
@@ -80,8 +84,9 @@ static int compare_acls(const void *left, const void *right)
 
 static int write_acls(FILE *out, const struct net_port *port, bool inbound)
 {
-	static const char *const verdicts[] = {
-		[NET_ACL_ALLOW] = "counter return", [NET_ACL_DENY] = "counter drop", [NET_ACL_METER] = "counter"};
+	static const char *const verdicts[] = {[NET_ACL_ALLOW] = "counter return",
+					       [NET_ACL_DENY] = "counter drop",
+					       [NET_ACL_METER] = "counter"};
 	const struct net_acl **order = calloc(port->acl_count + 1, sizeof(const struct net_acl *));
 
 	if (!order)
@@ -106,16 +111,18 @@ static void write_guards(FILE *out, const struct net_port *port)
 	const uint8_t *mac = port->mac;
 
 	if (!port->allow_mac_spoofing)
-		fprintf(out, "\t\tether saddr != %02x:%02x:%02x:%02x:%02x:%02x counter drop\n", mac[0], mac[1], mac[2],
-			mac[3], mac[4], mac[5]);
+		fprintf(out, "\t\tether saddr != %02x:%02x:%02x:%02x:%02x:%02x counter drop\n", mac[0],
+			mac[1], mac[2], mac[3], mac[4], mac[5]);
 	if (port->dhcp_guard)
 		fputs("\t\tmeta protocol ip meta l4proto udp udp sport 67 counter drop\n"
 		      "\t\tmeta protocol ip6 meta l4proto udp udp sport 547 counter drop\n",
 		      out);
 	if (port->router_guard)
-		fputs("\t\tmeta protocol ip6 meta l4proto ipv6-icmp icmpv6 type { nd-router-advert, nd-redirect } counter "
+		fputs("\t\tmeta protocol ip6 meta l4proto ipv6-icmp icmpv6 type { nd-router-advert, "
+		      "nd-redirect } counter "
 		      "drop\n"
-		      "\t\tmeta protocol ip meta l4proto icmp icmp type { redirect, router-advertisement } counter drop\n",
+		      "\t\tmeta protocol ip meta l4proto icmp icmp type { redirect, router-advertisement } "
+		      "counter drop\n",
 		      out);
 }
 
@@ -138,13 +145,15 @@ static int write_port(FILE *out, const struct net_port *port)
 		uint64_t burst = bytes / 100 > LIMIT_BURST_MIN ? bytes / 100 : LIMIT_BURST_MIN;
 
 		fprintf(out, "\t\tlimit rate over %llu bytes/second burst %llu bytes counter drop\n",
-			(unsigned long long)bytes, (unsigned long long)(burst < UINT32_MAX ? burst : UINT32_MAX));
+			(unsigned long long)bytes,
+			(unsigned long long)(burst < UINT32_MAX ? burst : UINT32_MAX));
 	}
 	fputs("\t}\n", out);
 	return 0;
 }
 
-static void write_jumps(FILE *out, const struct net_plan *plan, const char *hook, const char *match, const char *chain)
+static void write_jumps(FILE *out, const struct net_plan *plan, const char *hook, const char *match,
+			const char *chain)
 {
 	char device[IF_NAMESIZE];
 
@@ -204,15 +213,17 @@ static void write_nat(FILE *out, const struct net_plan *plan)
 			continue;
 		net_switch_device(s->id, device);
 		inet_ntop(AF_INET, &s->host.address, address, sizeof(address));
-		fprintf(out, "\t\tip saddr %s/%u oifname != \"%s\" masquerade\n", address, s->host.prefix, device);
+		fprintf(out, "\t\tip saddr %s/%u oifname != \"%s\" masquerade\n", address, s->host.prefix,
+			device);
 	}
 	fputs("\t}\n\tchain forward {\n\t\ttype filter hook forward priority 0; policy accept;\n", out);
 	for (unsigned i = 0; i < plan->switch_count; i++) {
 		if (plan->switches[i].kind != NET_SWITCH_NAT)
 			continue;
 		net_switch_device(plan->switches[i].id, device);
-		fprintf(out, "\t\toifname \"%s\" iifname != \"%s\" ct state != { established, related } drop\n", device,
-			device);
+		fprintf(out,
+			"\t\toifname \"%s\" iifname != \"%s\" ct state != { established, related } drop\n",
+			device, device);
 	}
 	fputs("\t}\n", out);
 }
@@ -281,9 +292,10 @@ static int apply_mirrors(struct net *net, const struct net_plan *plan, char *rea
 		for (unsigned n = 0; n < plan->port_count && count < MIRROR_TARGETS_MAX; n++) {
 			const struct net_port *other = &plan->ports[n];
 
-			if (port->monitor != NET_MONITOR_SOURCE || other->monitor != NET_MONITOR_DESTINATION ||
-			    other->monitor_session != port->monitor_session || !port->switch_id || !other->switch_id ||
-			    strcasecmp(port->switch_id, other->switch_id) != 0)
+			if (port->monitor != NET_MONITOR_SOURCE ||
+			    other->monitor != NET_MONITOR_DESTINATION ||
+			    other->monitor_session != port->monitor_session || !port->switch_id ||
+			    !other->switch_id || strcasecmp(port->switch_id, other->switch_id) != 0)
 				continue;
 			net_port_device(other->id, device);
 			if (link_find(net, device, &to) == 1 && link_is_of(&to, device, other->id))
@@ -291,7 +303,8 @@ static int apply_mirrors(struct net *net, const struct net_plan *plan, char *rea
 		}
 		error = mirror_apply(net, link.index, targets, count);
 		if (error)
-			return net_refuse(reason, reason_size, "%s: mirroring: %s", port->name, netlink_why(net, error));
+			return net_refuse(reason, reason_size, "%s: mirroring: %s", port->name,
+					  netlink_why(net, error));
 	}
 	return 0;
 }

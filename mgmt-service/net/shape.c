@@ -13,8 +13,8 @@
 #define HTB_CLASS TC_H_MAKE(1u << 16, 1)
 #define CLSACT    TC_H_MAKE(TC_H_CLSACT, 0)
 #define NO_LIMIT  UINT64_C(12500000000) /* bytes a second: 100 Gbit/s */
-#define BURST_MIN 65536u		/* bytes; holds the largest frame */
-#define TICK_NS   64u			/* the scheduler's unit of time */
+#define BURST_MIN 65536u                /* bytes; holds the largest frame */
+#define TICK_NS   64u                   /* the scheduler's unit of time */
 
 static struct nlmsghdr *begin(struct net *net, unsigned type, unsigned flags, int index, uint32_t parent,
 			      uint32_t handle, const char *kind)
@@ -49,16 +49,15 @@ static uint32_t burst_ticks(uint64_t bytes_per_second)
 
 static int set_class(struct net *net, int index, uint64_t rate, uint64_t ceil)
 {
-	struct nlmsghdr *request = begin(net, RTM_NEWTCLASS, NLM_F_CREATE | NLM_F_REPLACE, index, HTB_ROOT, HTB_CLASS,
-					 "htb");
-	struct tc_htb_opt options = {
-		.rate = {.linklayer = TC_LINKLAYER_ETHERNET,
-			 .rate = rate > UINT32_MAX ? UINT32_MAX : (uint32_t)rate},
-		.ceil = {.linklayer = TC_LINKLAYER_ETHERNET,
-			 .rate = ceil > UINT32_MAX ? UINT32_MAX : (uint32_t)ceil},
-		.buffer = burst_ticks(rate),
-		.cbuffer = burst_ticks(ceil),
-		.quantum = BURST_MIN};
+	struct nlmsghdr *request =
+		begin(net, RTM_NEWTCLASS, NLM_F_CREATE | NLM_F_REPLACE, index, HTB_ROOT, HTB_CLASS, "htb");
+	struct tc_htb_opt options = {.rate = {.linklayer = TC_LINKLAYER_ETHERNET,
+					      .rate = rate > UINT32_MAX ? UINT32_MAX : (uint32_t)rate},
+				     .ceil = {.linklayer = TC_LINKLAYER_ETHERNET,
+					      .rate = ceil > UINT32_MAX ? UINT32_MAX : (uint32_t)ceil},
+				     .buffer = burst_ticks(rate),
+				     .cbuffer = burst_ticks(ceil),
+				     .quantum = BURST_MIN};
 	struct nlattr *nest = mnl_attr_nest_start(request, TCA_OPTIONS);
 
 	mnl_attr_put(request, TCA_HTB_PARMS, sizeof(options), &options);
@@ -70,9 +69,10 @@ static int set_class(struct net *net, int index, uint64_t rate, uint64_t ceil)
 
 static int add_htb(struct net *net, int index)
 {
-	struct nlmsghdr *request = begin(net, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, index, TC_H_ROOT, HTB_ROOT,
-					 "htb");
-	struct tc_htb_glob options = {.version = TC_HTB_PROTOVER, .rate2quantum = 10, .defcls = TC_H_MIN(HTB_CLASS)};
+	struct nlmsghdr *request =
+		begin(net, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, index, TC_H_ROOT, HTB_ROOT, "htb");
+	struct tc_htb_glob options = {
+		.version = TC_HTB_PROTOVER, .rate2quantum = 10, .defcls = TC_H_MIN(HTB_CLASS)};
 	struct nlattr *nest = mnl_attr_nest_start(request, TCA_OPTIONS);
 
 	mnl_attr_put(request, TCA_HTB_INIT, sizeof(options), &options);
@@ -131,8 +131,8 @@ int mirror_apply(struct net *net, int index, const int *to, unsigned count)
 
 	if (error || !count)
 		return error;
-	error = netlink_commit(net, begin(net, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, index, TC_H_CLSACT, CLSACT,
-					  "clsact"));
+	error = netlink_commit(net, begin(net, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, index, TC_H_CLSACT,
+					  CLSACT, "clsact"));
 	if (!error)
 		error = add_mirror(net, index, TC_H_MIN_INGRESS, to, count);
 	return error ? error : add_mirror(net, index, TC_H_MIN_EGRESS, to, count);

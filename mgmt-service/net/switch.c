@@ -19,7 +19,8 @@ struct reason {
 static int failed(struct net *net, const struct net_switch *want, int error, const struct reason *reason,
 		  const char *what)
 {
-	return net_refuse(reason->text, reason->size, "switch '%s': %s: %s", want->name, what, netlink_why(net, error));
+	return net_refuse(reason->text, reason->size, "switch '%s': %s: %s", want->name, what,
+			  netlink_why(net, error));
 }
 
 /* The parent's device in it is up for the parent's own use. */
@@ -53,22 +54,24 @@ static int find_uplink(struct net *net, const struct net_switch *want, int bridg
 	if (found < 0)
 		return failed(net, want, found, reason, want->uplink);
 	if (!found)
-		return net_refuse(reason->text, reason->size, "switch '%s': there is no network adapter %s", want->name,
-				  want->uplink);
-	if (uplink->type != ARPHRD_ETHER || strcmp(uplink->kind, "bridge") == 0 || strcmp(uplink->kind, "tun") == 0)
-		return net_refuse(reason->text, reason->size, "switch '%s': %s is no Ethernet adapter", want->name,
-				  want->uplink);
+		return net_refuse(reason->text, reason->size, "switch '%s': there is no network adapter %s",
+				  want->name, want->uplink);
+	if (uplink->type != ARPHRD_ETHER || strcmp(uplink->kind, "bridge") == 0 ||
+	    strcmp(uplink->kind, "tun") == 0)
+		return net_refuse(reason->text, reason->size, "switch '%s': %s is no Ethernet adapter",
+				  want->name, want->uplink);
 	if (uplink->master && uplink->master != bridge)
-		return net_refuse(reason->text, reason->size, "switch '%s': %s is already a port of %s", want->name,
-				  want->uplink,
-				  link_find_index(net, uplink->master, &master) == 1 ? master.name : "another device");
+		return net_refuse(reason->text, reason->size, "switch '%s': %s is already a port of %s",
+				  want->name, want->uplink,
+				  link_find_index(net, uplink->master, &master) == 1 ? master.name
+										     : "another device");
 	return 0;
 }
 
 static struct nlmsghdr *begin_bridge(struct net *net, const char *device, int index, struct nlattr *nests[2])
 {
-	struct nlmsghdr *request = index ? link_change(net, index)
-					 : netlink_begin(net, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
+	struct nlmsghdr *request =
+		index ? link_change(net, index) : netlink_begin(net, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
 
 	if (!index) {
 		mnl_nlmsg_put_extra_header(request, sizeof(struct ifinfomsg));
@@ -131,7 +134,8 @@ static int find_or_create(struct net *net, const struct net_switch *want, struct
 	if (found != 1)
 		return failed(net, want, found ? found : ENODEV, reason, device);
 	if (!link_is_of(bridge, device, want->id) || strcmp(bridge->kind, "bridge") != 0)
-		return net_refuse(reason->text, reason->size, "switch '%s': the device %s is not ours", want->name, device);
+		return net_refuse(reason->text, reason->size, "switch '%s': the device %s is not ours",
+				  want->name, device);
 	if (!bridge->alias[0]) {
 		error = link_set_alias(net, bridge->index, want->id);
 		if (error)
@@ -158,7 +162,8 @@ static void match_uplink(void *context, const struct link *link)
 {
 	struct uplink_search *search = context;
 
-	if (link->master == search->bridge->index && memcmp(link->mac, search->bridge->mac, sizeof(link->mac)) == 0 &&
+	if (link->master == search->bridge->index &&
+	    memcmp(link->mac, search->bridge->mac, sizeof(link->mac)) == 0 &&
 	    (!search->but || strcmp(link->name, search->but) != 0))
 		search->found = *link;
 }
@@ -249,7 +254,8 @@ static int apply_nat(struct net *net, const struct net_switch *want, const struc
 
 	if (error)
 		return failed(net, want, error, reason, "ip_forward");
-	return dnsmasq_apply(net, want->id, bridge->name, nat ? &want->host : &none, reason->text, reason->size);
+	return dnsmasq_apply(net, want->id, bridge->name, nat ? &want->host : &none, reason->text,
+			     reason->size);
 }
 
 int net_switch_apply(struct net *net, const struct net_switch *want, char *reason, unsigned reason_size)
@@ -261,7 +267,8 @@ int net_switch_apply(struct net *net, const struct net_switch *want, char *reaso
 	int error;
 
 	if (strlen(want->id) != NET_GUID_SIZE - 1)
-		return net_refuse(reason, reason_size, "switch '%s': \"%s\" is no GUID", want->name, want->id);
+		return net_refuse(reason, reason_size, "switch '%s': \"%s\" is no GUID", want->name,
+				  want->id);
 	if (want->kind == NET_SWITCH_NAT && !want->host.prefix)
 		return net_refuse(reason, reason_size, "switch '%s': NAT needs a network", want->name);
 	if (external) {
@@ -269,7 +276,8 @@ int net_switch_apply(struct net *net, const struct net_switch *want, char *reaso
 
 		/* Before anything is made. */
 		net_switch_device(want->id, device);
-		if (find_uplink(net, want, link_find(net, device, &bridge) == 1 ? bridge.index : 0, &uplink, &why))
+		if (find_uplink(net, want, link_find(net, device, &bridge) == 1 ? bridge.index : 0, &uplink,
+				&why))
 			return -1;
 	}
 	if (find_or_create(net, want, &bridge, &why))
@@ -317,7 +325,8 @@ int net_switch_remove(struct net *net, const char *id, char *reason, unsigned re
 	if (found == 0)
 		found = link_delete(net, bridge.index);
 	if (found < 0)
-		return net_refuse(reason, reason_size, "%s cannot be removed: %s", device, netlink_why(net, found));
+		return net_refuse(reason, reason_size, "%s cannot be removed: %s", device,
+				  netlink_why(net, found));
 	return 0;
 }
 
@@ -340,7 +349,8 @@ static void match_stray(void *context, const struct link *link)
 	struct sweep *sweep = context;
 	char device[IF_NAMESIZE];
 
-	if (strcmp(link->kind, "bridge") != 0 || strlen(link->alias) != NET_GUID_SIZE - 1 || sweep->count == 64)
+	if (strcmp(link->kind, "bridge") != 0 || strlen(link->alias) != NET_GUID_SIZE - 1 ||
+	    sweep->count == 64)
 		return;
 	net_switch_device(link->alias, device);
 	if (strcmp(link->name, device) == 0 && !planned(sweep->plan, link->alias))
@@ -364,7 +374,8 @@ int net_sweep(struct net *net, const struct net_plan *plan, char *reason, unsign
 	int error = link_each(net, match_stray, &sweep);
 
 	if (error)
-		return net_refuse(reason, reason_size, "devices cannot be listed: %s", netlink_why(net, error));
+		return net_refuse(reason, reason_size, "devices cannot be listed: %s",
+				  netlink_why(net, error));
 	dnsmasq_each(net, end_stray_dnsmasq, (void *)plan);
 	for (unsigned i = 0; i < sweep.count; i++)
 		if (net_switch_remove(net, sweep.strays[i], reason, reason_size))

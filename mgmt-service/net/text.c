@@ -43,11 +43,13 @@ int net_subnet_parse(const char *text, struct net_subnet *out, char *reason, uns
 	uint32_t host;
 
 	if (prefix < 0 || slash - text >= (int)sizeof(address))
-		return net_refuse(reason, reason_size, "\"%.64s\" is no IPv4 network such as 192.168.77.0/24", text);
+		return net_refuse(reason, reason_size, "\"%.64s\" is no IPv4 network such as 192.168.77.0/24",
+				  text);
 	memcpy(address, text, (size_t)(slash - text));
 	address[slash - text] = 0;
 	if (inet_pton(AF_INET, address, &out->address) != 1)
-		return net_refuse(reason, reason_size, "\"%.64s\" is no IPv4 network such as 192.168.77.0/24", text);
+		return net_refuse(reason, reason_size, "\"%.64s\" is no IPv4 network such as 192.168.77.0/24",
+				  text);
 	if (prefix < 8 || prefix > 29)
 		return net_refuse(reason, reason_size, "%.64s: the prefix must be 8 to 29 bits long", text);
 	host = ntohl(out->address.s_addr);
@@ -70,7 +72,8 @@ int net_vlans_parse(const char *text, struct net_vlans *out, char *reason, unsig
 		if (dash < size)
 			last = number(text + dash + 1, size - dash - 1, NET_VLAN_MAX);
 		if (first < 1 || last < first)
-			return net_refuse(reason, reason_size, "\"%.*s\" is no VLAN or range of VLANs from 1 to %d",
+			return net_refuse(reason, reason_size,
+					  "\"%.*s\" is no VLAN or range of VLANs from 1 to %d",
 					  (int)(size < 32 ? size : 32), text, NET_VLAN_MAX);
 		for (unsigned id = (unsigned)first; id <= (unsigned)last; id++)
 			net_vlans_add(out, id);
@@ -122,10 +125,12 @@ int net_address_parse(const char *text, struct net_address *out, char *reason, u
 			out->kind = NET_ADDRESS_IPV6;
 	}
 	if (out->kind != NET_ADDRESS_ANY)
-		prefix = slash ? number(slash + 1, strlen(slash + 1), out->kind == NET_ADDRESS_IPV4 ? 32 : 128)
-			       : (out->kind == NET_ADDRESS_IPV4 ? 32 : 128);
+		prefix =
+			slash ? number(slash + 1, strlen(slash + 1), out->kind == NET_ADDRESS_IPV4 ? 32 : 128)
+			      : (out->kind == NET_ADDRESS_IPV4 ? 32 : 128);
 	if (prefix < 0)
-		return net_refuse(reason, reason_size, "\"%.64s\" is no MAC, IPv4 or IPv6 address, nor one with a prefix", text);
+		return net_refuse(reason, reason_size,
+				  "\"%.64s\" is no MAC, IPv4 or IPv6 address, nor one with a prefix", text);
 	out->prefix = (unsigned)prefix;
 	return 0;
 }

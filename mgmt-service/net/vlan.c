@@ -17,7 +17,8 @@ static void take_info(struct vlan_table *table, const struct nlattr *spec)
 	const struct nlattr *attribute;
 	unsigned begin = 0;
 
-	mnl_attr_for_each_nested (attribute, spec) {
+	mnl_attr_for_each_nested(attribute, spec)
+	{
 		const struct bridge_vlan_info *info = mnl_attr_get_payload(attribute);
 		uint8_t flags = VLAN_MEMBER;
 
@@ -43,9 +44,8 @@ static int take(const struct nlmsghdr *message, void *context)
 
 	if (message->nlmsg_type != RTM_NEWLINK || info->ifi_index != table->index)
 		return MNL_CB_OK;
-	mnl_attr_for_each (attribute, message, sizeof(*info))
-		if (mnl_attr_get_type(attribute) == IFLA_AF_SPEC)
-			take_info(table, attribute);
+	mnl_attr_for_each(attribute, message, sizeof(*info)) if (mnl_attr_get_type(attribute) == IFLA_AF_SPEC)
+		take_info(table, attribute);
 	return MNL_CB_OK;
 }
 

@@ -26,6 +26,14 @@ enum statement {
 	CONTROLLER_SELECT,
 	DRIVE_INSERT,
 	DRIVE_SELECT,
+	NICS_DELETE,
+	NIC_INSERT,
+	NIC_SELECT,
+	ACL_INSERT,
+	ACL_SELECT,
+	SWITCH_PUT,
+	SWITCH_DELETE,
+	SWITCH_SELECT,
 	JOB_INSERT,
 	JOB_UPDATE,
 	JOB_DELETE,
@@ -35,6 +43,14 @@ enum statement {
 	KVP_SELECT,
 	STATEMENT_COUNT,
 };
+
+#define NIC_COLUMNS                                                                                              \
+	"element_name, mac, static_mac, connection, switch_id, switch_name, enabled, features, vlan_mode, "      \
+	"access_vlan, native_vlan, pvlan_mode, primary_vlan, secondary_vlan, trunk, reservation_bps, limit_bps, " \
+	"mac_spoofing, dhcp_guard, router_guard, monitor_mode, monitor_session"
+#define ACL_COLUMNS \
+	"name, direction, applicability, type, action, local, local_prefix, remote, remote_prefix"
+#define SWITCH_COLUMNS "element_name, notes, created_ms, external_id, uplink, internal_id, nat_subnet"
 
 static const char *const statement_texts[STATEMENT_COUNT] = {
 	[VM_INSERT] =
@@ -74,6 +90,19 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
 			 " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
 	[DRIVE_SELECT] = "SELECT lun, kind, disk_id, path, read_only, direct FROM scsi_drive"
 			 " WHERE controller_id = ?1 ORDER BY lun",
+	[NICS_DELETE] = "DELETE FROM nic WHERE vm_id = ?1",
+	[NIC_INSERT] =
+		"INSERT INTO nic (id, vm_id, position, " NIC_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, "
+		"?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)",
+	[NIC_SELECT] = "SELECT id, " NIC_COLUMNS " FROM nic WHERE vm_id = ?1 ORDER BY position",
+	[ACL_INSERT] = "INSERT INTO nic_acl (id, nic_id, position, " ACL_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, "
+		       "?7, ?8, ?9, ?10, ?11, ?12)",
+	[ACL_SELECT] = "SELECT id, " ACL_COLUMNS " FROM nic_acl WHERE nic_id = ?1 ORDER BY position",
+	[SWITCH_PUT] = "INSERT INTO ethernet_switch (id, " SWITCH_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+		       " ON CONFLICT (id) DO UPDATE SET element_name = ?2, notes = ?3, created_ms = ?4, external_id ="
+		       " ?5, uplink = ?6, internal_id = ?7, nat_subnet = ?8",
+	[SWITCH_DELETE] = "DELETE FROM ethernet_switch WHERE id = ?1",
+	[SWITCH_SELECT] = "SELECT id, " SWITCH_COLUMNS " FROM ethernet_switch ORDER BY created_ms, id",
 	[JOB_INSERT] =
 		"INSERT INTO job (id, vm_id, type, state, submitted_ms, started_ms, changed_ms, error_code,"
 		" error_text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
@@ -486,6 +515,223 @@ void store_storage_clear(struct store_storage *storage)
 	for (unsigned i = 0; i < storage->drive_count; i++)
 		free(storage->drives[i].path);
 	memset(storage, 0, sizeof(*storage));
+}
+
+static void bind_blob(sqlite3_stmt *statement, int index, const void *bytes, size_t size)
+{
+	/* As for text: without memory the NOT NULL constraint refuses the row. */
+	sqlite3_bind_blob(statement, index, bytes, (int)size, SQLITE_TRANSIENT);
+}
+
+static void column_blob(sqlite3_stmt *statement, int column, void *out, size_t size)
+{
+	const void *bytes = sqlite3_column_blob(statement, column);
+
+	/* The schema holds it to its size. */
+	if (bytes && sqlite3_column_bytes(statement, column) == (int)size)
+		memcpy(out, bytes, size);
+}
+
+static unsigned column_unsigned(sqlite3_stmt *statement, int column)
+{
+	return (unsigned)sqlite3_column_int(statement, column);
+}
+
+static int put_acl(struct store *store, const char *nic_id, unsigned position, const struct store_acl *acl)
+{
+	sqlite3_stmt *statement = store->statements[ACL_INSERT];
+
+	bind_text(statement, 1, acl->id);
+	bind_text(statement, 2, nic_id);
+	sqlite3_bind_int64(statement, 3, position);
+	bind_text(statement, 4, acl->name);
+	sqlite3_bind_int64(statement, 5, acl->direction);
+	sqlite3_bind_int64(statement, 6, acl->applicability);
+	sqlite3_bind_int64(statement, 7, acl->type);
+	sqlite3_bind_int64(statement, 8, acl->action);
+	bind_text(statement, 9, acl->local);
+	sqlite3_bind_int64(statement, 10, acl->local_prefix);
+	bind_text(statement, 11, acl->remote);
+	sqlite3_bind_int64(statement, 12, acl->remote_prefix);
+	return finish(statement);
+}
+
+static int put_nic(struct store *store, const char *vm_id, unsigned position, const struct store_nic *nic)
+{
+	sqlite3_stmt *statement = store->statements[NIC_INSERT];
+	int features = 0, at = 12;
+
+	for (int i = 0; i < STORE_FEATURE_COUNT; i++)
+		features |= nic->features[i] ? 1 << i : 0;
+	bind_text(statement, 1, nic->id);
+	bind_text(statement, 2, vm_id);
+	sqlite3_bind_int64(statement, 3, position);
+	bind_text(statement, 4, nic->element_name);
+	bind_blob(statement, 5, nic->mac, sizeof(nic->mac));
+	sqlite3_bind_int(statement, 6, nic->static_mac);
+	sqlite3_bind_int(statement, 7, nic->connection);
+	bind_text(statement, 8, nic->switch_id);
+	bind_text(statement, 9, nic->switch_name);
+	sqlite3_bind_int(statement, 10, nic->enabled);
+	sqlite3_bind_int(statement, 11, features);
+	sqlite3_bind_int64(statement, at++, nic->vlan_mode);
+	sqlite3_bind_int64(statement, at++, nic->access_vlan);
+	sqlite3_bind_int64(statement, at++, nic->native_vlan);
+	sqlite3_bind_int64(statement, at++, nic->pvlan_mode);
+	sqlite3_bind_int64(statement, at++, nic->primary_vlan);
+	sqlite3_bind_int64(statement, at++, nic->secondary_vlan);
+	bind_blob(statement, at++, nic->trunk, sizeof(nic->trunk));
+	sqlite3_bind_int64(statement, at++, (int64_t)nic->reservation_bps);
+	sqlite3_bind_int64(statement, at++, (int64_t)nic->limit_bps);
+	sqlite3_bind_int(statement, at++, nic->mac_spoofing);
+	sqlite3_bind_int(statement, at++, nic->dhcp_guard);
+	sqlite3_bind_int(statement, at++, nic->router_guard);
+	sqlite3_bind_int64(statement, at++, nic->monitor_mode);
+	sqlite3_bind_int64(statement, at++, nic->monitor_session);
+	if (finish(statement))
+		return -1;
+	for (unsigned i = 0; i < nic->acl_count; i++)
+		if (put_acl(store, nic->id, i, &nic->acls[i]))
+			return -1;
+	return 0;
+}
+
+static int put_network(struct store *store, const char *vm_id, const struct store_network *network)
+{
+	bind_text(store->statements[NICS_DELETE], 1, vm_id);
+	if (finish(store->statements[NICS_DELETE]))
+		return -1;
+	for (unsigned i = 0; i < network->nic_count; i++)
+		if (put_nic(store, vm_id, i, &network->nics[i]))
+			return -1;
+	return 0;
+}
+
+int store_network_put(struct store *store, const char *vm_id, const struct store_network *network)
+{
+	bool own = !store->in_transaction;
+
+	if (own && store_begin(store))
+		return -1;
+	if (put_network(store, vm_id, network)) {
+		if (own)
+			store_rollback(store);
+		return -1;
+	}
+	return own ? store_commit(store) : 0;
+}
+
+static void read_nic(sqlite3_stmt *statement, struct store_nic *nic)
+{
+	int features = sqlite3_column_int(statement, 8), at = 9;
+
+	memset(nic, 0, sizeof(*nic));
+	column_text(statement, 0, nic->id, sizeof(nic->id));
+	column_text(statement, 1, nic->element_name, sizeof(nic->element_name));
+	column_blob(statement, 2, nic->mac, sizeof(nic->mac));
+	nic->static_mac = sqlite3_column_int(statement, 3) != 0;
+	nic->connection = sqlite3_column_int(statement, 4) != 0;
+	column_text(statement, 5, nic->switch_id, sizeof(nic->switch_id));
+	column_text(statement, 6, nic->switch_name, sizeof(nic->switch_name));
+	nic->enabled = sqlite3_column_int(statement, 7) != 0;
+	for (int i = 0; i < STORE_FEATURE_COUNT; i++)
+		nic->features[i] = features >> i & 1;
+	nic->vlan_mode = column_unsigned(statement, at++);
+	nic->access_vlan = column_unsigned(statement, at++);
+	nic->native_vlan = column_unsigned(statement, at++);
+	nic->pvlan_mode = column_unsigned(statement, at++);
+	nic->primary_vlan = column_unsigned(statement, at++);
+	nic->secondary_vlan = column_unsigned(statement, at++);
+	column_blob(statement, at++, nic->trunk, sizeof(nic->trunk));
+	nic->reservation_bps = (uint64_t)sqlite3_column_int64(statement, at++);
+	nic->limit_bps = (uint64_t)sqlite3_column_int64(statement, at++);
+	nic->mac_spoofing = sqlite3_column_int(statement, at++) != 0;
+	nic->dhcp_guard = sqlite3_column_int(statement, at++) != 0;
+	nic->router_guard = sqlite3_column_int(statement, at++) != 0;
+	nic->monitor_mode = column_unsigned(statement, at++);
+	nic->monitor_session = column_unsigned(statement, at++);
+}
+
+static void read_acl(sqlite3_stmt *statement, struct store_acl *acl)
+{
+	memset(acl, 0, sizeof(*acl));
+	column_text(statement, 0, acl->id, sizeof(acl->id));
+	column_text(statement, 1, acl->name, sizeof(acl->name));
+	acl->direction = column_unsigned(statement, 2);
+	acl->applicability = column_unsigned(statement, 3);
+	acl->type = column_unsigned(statement, 4);
+	acl->action = column_unsigned(statement, 5);
+	column_text(statement, 6, acl->local, sizeof(acl->local));
+	acl->local_prefix = column_unsigned(statement, 7);
+	column_text(statement, 8, acl->remote, sizeof(acl->remote));
+	acl->remote_prefix = column_unsigned(statement, 9);
+}
+
+/* The schema bounds positions, so that the arrays have room for all rows. */
+int store_network_get(struct store *store, const char *vm_id, struct store_network *network)
+{
+	sqlite3_stmt *statement = store->statements[NIC_SELECT];
+	int result;
+
+	network->nic_count = 0;
+	bind_text(statement, 1, vm_id);
+	while ((result = sqlite3_step(statement)) == SQLITE_ROW && network->nic_count < STORE_NICS_MAX)
+		read_nic(statement, &network->nics[network->nic_count++]);
+	sqlite3_reset(statement);
+	statement = store->statements[ACL_SELECT];
+	for (unsigned i = 0; result == SQLITE_DONE && i < network->nic_count; i++) {
+		struct store_nic *nic = &network->nics[i];
+
+		bind_text(statement, 1, nic->id);
+		while ((result = sqlite3_step(statement)) == SQLITE_ROW && nic->acl_count < STORE_ACLS_MAX)
+			read_acl(statement, &nic->acls[nic->acl_count++]);
+		sqlite3_reset(statement);
+	}
+	return result == SQLITE_DONE ? 0 : -1;
+}
+
+int store_switch_put(struct store *store, const struct store_switch *record)
+{
+	sqlite3_stmt *statement = store->statements[SWITCH_PUT];
+
+	bind_text(statement, 1, record->id);
+	bind_text(statement, 2, record->element_name);
+	bind_text(statement, 3, record->notes);
+	sqlite3_bind_int64(statement, 4, record->created_ms);
+	bind_text(statement, 5, record->external_id);
+	bind_text(statement, 6, record->uplink);
+	bind_text(statement, 7, record->internal_id);
+	bind_text(statement, 8, record->nat_subnet);
+	return finish(statement);
+}
+
+int store_switch_delete(struct store *store, const char *id)
+{
+	bind_text(store->statements[SWITCH_DELETE], 1, id);
+	return finish(store->statements[SWITCH_DELETE]);
+}
+
+int store_switch_each(struct store *store, int (*visit)(void *context, const struct store_switch *record),
+		      void *context)
+{
+	sqlite3_stmt *statement = store->statements[SWITCH_SELECT];
+	struct store_switch record;
+	int result, stop = 0;
+
+	while ((result = sqlite3_step(statement)) == SQLITE_ROW && !stop) {
+		memset(&record, 0, sizeof(record));
+		column_text(statement, 0, record.id, sizeof(record.id));
+		column_text(statement, 1, record.element_name, sizeof(record.element_name));
+		column_text(statement, 2, record.notes, sizeof(record.notes));
+		record.created_ms = sqlite3_column_int64(statement, 3);
+		column_text(statement, 4, record.external_id, sizeof(record.external_id));
+		column_text(statement, 5, record.uplink, sizeof(record.uplink));
+		column_text(statement, 6, record.internal_id, sizeof(record.internal_id));
+		column_text(statement, 7, record.nat_subnet, sizeof(record.nat_subnet));
+		stop = visit(context, &record);
+	}
+	sqlite3_reset(statement);
+	return result == SQLITE_DONE && !stop ? 0 : -1;
 }
 
 static int put_job(struct store *store, enum statement which, const struct store_job *job)

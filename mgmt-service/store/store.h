@@ -23,6 +23,11 @@
 #define STORE_LUNS_MAX        64
 #define STORE_DRIVES_MAX      (STORE_CONTROLLERS_MAX * STORE_LUNS_MAX)
 
+#define STORE_NICS_MAX        8
+#define STORE_ACLS_MAX        64 /* of a network adapter */
+#define STORE_ADDRESS_MAX     45
+#define STORE_DEVICE_MAX      15
+
 enum store_component {
 	STORE_HEARTBEAT,
 	STORE_SHUTDOWN,
@@ -79,6 +84,54 @@ struct store_vm {
 	bool components[STORE_COMPONENT_COUNT]; /* enabled */
 };
 
+/* What a port does beyond passing frames; each is a setting that is there or not. */
+enum store_feature { STORE_FEATURE_VLAN, STORE_FEATURE_SECURITY, STORE_FEATURE_BANDWIDTH, STORE_FEATURE_COUNT };
+
+/* Codes are those of Msvm_EthernetSwitchPortAclSettingData. */
+struct store_acl {
+	char id[STORE_ID_SIZE];
+	char name[STORE_NAME_MAX + 1];
+	unsigned direction, applicability, type, action;
+	char local[STORE_ADDRESS_MAX + 1], remote[STORE_ADDRESS_MAX + 1]; /* empty: any */
+	unsigned local_prefix, remote_prefix;
+};
+
+/* Codes are those of the Msvm_EthernetSwitchPort*SettingData. */
+struct store_nic {
+	char id[STORE_ID_SIZE]; /* VMBus instance */
+	char element_name[STORE_NAME_MAX + 1];
+	unsigned char mac[6];
+	bool static_mac;
+	bool connection;                   /* it has a port */
+	char switch_id[STORE_ID_SIZE];     /* empty: the port is in no switch */
+	char switch_name[STORE_NAME_MAX + 1]; /* as last known */
+	bool enabled;
+	bool features[STORE_FEATURE_COUNT];
+	unsigned vlan_mode, access_vlan, native_vlan, pvlan_mode, primary_vlan, secondary_vlan;
+	unsigned char trunk[512];
+	uint64_t reservation_bps, limit_bps;
+	bool mac_spoofing, dhcp_guard, router_guard;
+	unsigned monitor_mode, monitor_session;
+	unsigned acl_count;
+	struct store_acl acls[STORE_ACLS_MAX];
+};
+
+struct store_network {
+	unsigned nic_count;
+	struct store_nic nics[STORE_NICS_MAX];
+};
+
+struct store_switch {
+	char id[STORE_ID_SIZE];
+	char element_name[STORE_NAME_MAX + 1];
+	char notes[STORE_NOTES_MAX + 1];
+	int64_t created_ms;
+	char external_id[STORE_ID_SIZE]; /* empty: no port to an adapter of the host */
+	char uplink[STORE_DEVICE_MAX + 1];
+	char internal_id[STORE_ID_SIZE]; /* empty: no port to the host */
+	char nat_subnet[20];             /* empty: no translation */
+};
+
 struct store_job {
 	char id[STORE_ID_SIZE];
 	char vm_id[STORE_ID_SIZE];
@@ -108,6 +161,16 @@ int store_storage_put(struct store *store, const char *vm_id, const struct store
 /* The paths are allocated; store_storage_clear() frees them. */
 int store_storage_get(struct store *store, const char *vm_id, struct store_storage *storage);
 void store_storage_clear(struct store_storage *storage);
+
+/* Replaces all network adapters of the machine. */
+int store_network_put(struct store *store, const char *vm_id, const struct store_network *network);
+int store_network_get(struct store *store, const char *vm_id, struct store_network *network);
+
+/* Inserts or replaces. */
+int store_switch_put(struct store *store, const struct store_switch *record);
+int store_switch_delete(struct store *store, const char *id);
+int store_switch_each(struct store *store, int (*visit)(void *context, const struct store_switch *record),
+		      void *context);
 
 int store_job_insert(struct store *store, const struct store_job *job);
 int store_job_update(struct store *store, const struct store_job *job);

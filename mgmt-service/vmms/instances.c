@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "cim_schema.gen.h"
+#include "vmms/network_adapters.h"
 #include "vmms/storage_settings.h"
 
 #define SYSTEM_CLASS "Msvm_ComputerSystem"
@@ -258,6 +259,20 @@ CIM_PROVIDER(Msvm_HeartbeatComponentSettingData) = {.enumerate = enumerate_heart
 CIM_PROVIDER(Msvm_ShutdownComponentSettingData) = {.enumerate = enumerate_shutdowns};
 CIM_PROVIDER(Msvm_TimeSyncComponentSettingData) = {.enumerate = enumerate_timesyncs};
 
+static void set_switch_names(struct cim_context *context, struct cim_instance *i, const struct vm *vm)
+{
+	const char *names[STORE_NICS_MAX];
+	size_t count = 0;
+
+	for (unsigned n = 0; n < vm->network.nic_count; n++) {
+		const struct vswitch *s = network_switch_of(context->model, &vm->network.nics[n]);
+
+		if (s)
+			names[count++] = s->record.element_name;
+	}
+	cim_set_strings(i, Msvm_SummaryInformation_VirtualSwitchNames, names, count);
+}
+
 static void enumerate_summaries(struct cim_context *context, struct cim_list *out)
 {
 	for (const struct vm *vm = context->model->vms; vm; vm = vm->next) {
@@ -270,6 +285,7 @@ static void enumerate_summaries(struct cim_context *context, struct cim_list *ou
 		cim_set_string(i, Msvm_SummaryInformation_ElementName, vm->record.element_name);
 		cim_set_string(i, Msvm_SummaryInformation_Notes, vm->record.notes);
 		cim_set_string(i, Msvm_SummaryInformation_Version, VM_VERSION);
+		set_switch_names(context, i, vm);
 		cim_set_string(i, Msvm_SummaryInformation_HostComputerSystemName, context->model->host_name);
 		cim_set_time(i, Msvm_SummaryInformation_CreationTime, vm->record.created_ms);
 		cim_set_uint(i, Msvm_SummaryInformation_EnabledState,
@@ -399,13 +415,28 @@ static void add_component(struct cim_context *context, const struct vm *vm, stru
 		 Msvm_VirtualSystemSettingDataComponent_PartComponent, part);
 }
 
+struct component_list {
+	struct cim_context *context;
+	const struct vm *vm;
+	struct cim_list *out;
+};
+
+static void add_network_component(void *context, struct cim_reference *part)
+{
+	const struct component_list *list = context;
+
+	add_component(list->context, list->vm, part, list->out);
+}
+
 static void enumerate_components(struct cim_context *context, struct cim_list *out)
 {
 	struct storage_item items[STORAGE_ITEMS_MAX];
 
 	for (const struct vm *vm = context->model->vms; vm; vm = vm->next) {
 		size_t count = storage_items(&vm->storage, items);
+		struct component_list list = {context, vm, out};
 
+		network_setting_references(context->arena, vm, add_network_component, &list);
 		for (size_t i = 0; i < setting_kind_count; i++) {
 			const char *keys[] = {
 				setting_id(context->arena, vm->record.id, setting_kinds[i].suffix)};
@@ -444,6 +475,9 @@ static void enumerate_hosted_services(struct cim_context *context, struct cim_li
 	add_link(context, out, &cim_class_Msvm_HostedService, Msvm_HostedService_Antecedent,
 		 instance_system_reference(context->arena, context->model->host_name),
 		 Msvm_HostedService_Dependent, cim_reference_of(instance_service(context)));
+	add_link(context, out, &cim_class_Msvm_HostedService, Msvm_HostedService_Antecedent,
+		 instance_system_reference(context->arena, context->model->host_name),
+		 Msvm_HostedService_Dependent, cim_reference_of(instance_switch_service(context)));
 }
 
 CIM_PROVIDER(Msvm_HostedService) = {.enumerate = enumerate_hosted_services};

@@ -11,6 +11,8 @@ struct cim_reference *instance_system_reference(struct arena *arena, const char 
 struct cim_reference *instance_job_reference(struct arena *arena, const struct job *job);
 struct cim_reference *instance_vssd_reference(struct arena *arena, const char *vm_id);
 struct cim_instance *instance_vssd(struct arena *arena, const struct store_vm *vm);
+/* In network_switches.c */
+struct cim_instance *instance_switch_service(struct cim_context *context);
 struct cim_instance *instance_error(struct arena *arena, const struct job *job);
 /* What jobs of all classes have. */
 void instance_fill_job(struct cim_instance *instance, const struct job *job);

@@ -15,6 +15,7 @@
 
 #include "daemon/log.h"
 #include "vmms/dynamic_memory.h"
+#include "vmms/network.h"
 #include "vmms/task.h"
 #include "vmms/vm.h"
 
@@ -133,6 +134,8 @@ static int load_vm(void *context, const struct store_vm *record)
 	vm = vm_restore(model, record);
 	if (!vm || store_storage_get(model->store, record->id, &vm->storage))
 		return -1;
+	if (store_network_get(model->store, record->id, &vm->network))
+		return -1;
 	return store_kvp_each(model->store, record->id, load_kvp, vm);
 }
 
@@ -227,13 +230,14 @@ int model_open(struct model *model, const struct config *config, char *reason, u
 		return -1;
 	}
 	if (open_directories(model, reason, reason_size) || open_store(model, reason, reason_size) ||
-	    find_workers(model, reason, reason_size))
+	    network_open(model, reason, reason_size) || find_workers(model, reason, reason_size))
 		return -1;
 	/* No other thread yet: the loop runs without the lock until the workers have said how they are. */
 	until = model_monotonic_ms() + ADOPT_WAIT_MS;
 	while (!all_answered(model) && model_monotonic_ms() < until)
 		loop_once(50, no_lock, no_lock);
 	vm_settle_after_restart(model);
+	network_settle(model);
 	return 0;
 }
 
@@ -241,6 +245,7 @@ void model_close(struct model *model)
 {
 	task_finish_all(model);
 	vm_free_all(model);
+	network_close(model);
 	job_free_all(model);
 	store_close(model->store);
 	if (model->workers_fd >= 0)
@@ -284,5 +289,6 @@ void model_tick(struct model *model)
 			worker_tick(vm->worker, now);
 	}
 	dynamic_memory_tick(model, now);
+	network_tick(model);
 	job_expire(model);
 }

@@ -18,6 +18,7 @@
 struct vm;
 struct job;
 struct task;
+struct network;
 
 struct model {
 	pthread_mutex_t lock;
@@ -27,6 +28,7 @@ struct model {
 	struct vm *vms;              /* (l) in order of creation */
 	struct job *jobs;            /* (l) in order of submission */
 	struct task *tasks;          /* (l) that run */
+	struct network *network;     /* (l) virtual switches */
 	char host_name[256];         /* (c) */
 	int64_t started_ms;          /* (c) */
 	int workers_fd;              /* (c) directory <rundir>/workers */

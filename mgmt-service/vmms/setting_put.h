@@ -14,6 +14,9 @@ struct setting_target {
 	struct store_vm *vm;
 	struct store_storage *storage;
 	const struct storage_item *item; /* of the storage; NULL for other settings */
+	struct store_nic *nic;
+	struct store_acl *acl;
+	struct store_switch *ethernet_switch;
 };
 
 /* Takes one property; refusals go to the context's error. */

@@ -11,6 +11,7 @@
 #include "vmms/hot_plug.h"
 #include "vmms/integration.h"
 #include "vmms/memory_settings.h"
+#include "vmms/network_adapters.h"
 #include "vmms/storage_settings.h"
 
 #define NAME_DEFAULT "New Virtual Machine"
@@ -219,6 +220,8 @@ struct draft {
 	struct store_storage storage; /* paths are the arena's or the machine's */
 	bool storage_changed;
 	bool live; /* it runs: its storage changes through the worker, and nothing else does */
+	struct store_network network;
+	bool network_changed;
 	struct draft *next;
 };
 
@@ -230,9 +233,13 @@ static struct draft *new_draft(struct cim_context *context, struct vm *vm)
 	if (vm) {
 		draft->record = vm->record;
 		draft->storage = vm->storage;
+		draft->network = vm->network;
 	}
 	return draft;
 }
+
+/* When settings of a kind may change. */
+enum draft_time { DRAFT_OFF, DRAFT_STORAGE, DRAFT_ANY_STATE };
 
 /* False with the error: it is neither off nor such that its storage can change. */
 static bool may_change_storage(struct cim_context *context, const struct vm *vm, bool *live)
@@ -247,15 +254,20 @@ static bool may_change_storage(struct cim_context *context, const struct vm *vm,
 }
 
 /* The draft of a machine whose devices are to change. NULL with the error: its state does not allow that. */
-static struct draft *draft_of(struct cim_context *context, struct draft **drafts, struct vm *vm, bool is_storage)
+static struct draft *draft_of(struct cim_context *context, struct draft **drafts, struct vm *vm,
+			      enum draft_time when)
 {
 	bool live = false;
 
-	for (; *drafts; drafts = &(*drafts)->next)
-		if ((*drafts)->vm == vm)
-			return !is_storage && !require_off(context, vm) ? NULL : *drafts;
-	if (is_storage ? !may_change_storage(context, vm, &live) : !require_off(context, vm))
+	if (when == DRAFT_OFF && !require_off(context, vm))
 		return NULL;
+	if (when == DRAFT_STORAGE && !may_change_storage(context, vm, &live))
+		return NULL;
+	for (; *drafts; drafts = &(*drafts)->next)
+		if ((*drafts)->vm == vm) {
+			(*drafts)->live |= live;
+			return *drafts;
+		}
 	*drafts = new_draft(context, vm);
 	(*drafts)->live = live;
 	return *drafts;
@@ -279,7 +291,8 @@ static bool write_drafts(struct store *store, struct draft *drafts)
 		return false;
 	for (struct draft *d = drafts; d; d = d->next)
 		if (store_vm_update(store, &d->record) ||
-		    (d->storage_changed && store_storage_put(store, d->record.id, &d->storage))) {
+		    (d->storage_changed && store_storage_put(store, d->record.id, &d->storage)) ||
+		    (d->network_changed && store_network_put(store, d->record.id, &d->network))) {
 			store_rollback(store);
 			return false;
 		}
@@ -289,6 +302,8 @@ static bool write_drafts(struct store *store, struct draft *drafts)
 /* On disk first, then in the model. */
 static bool commit(struct cim_context *context, struct draft *drafts)
 {
+	char reason[NET_REASON_SIZE];
+
 	for (struct draft *d = drafts; d; d = d->next)
 		d->record.config_changed_ms = model_now_ms();
 	if (!write_drafts(context->model->store, drafts))
@@ -298,8 +313,11 @@ static bool commit(struct cim_context *context, struct draft *drafts)
 		if (d->storage_changed)
 			vm_take_storage(d->vm, &d->storage);
 		log_notice("vm.modify", "vm=%s", d->record.id);
+		if (d->network_changed && network_take(d->vm, &d->network, reason, sizeof(reason)))
+			cim_error_set(&context->error, context->arena, CIM_ERR_FAILED, NULL,
+				      "The settings are stored, but not in effect: %s", reason);
 	}
-	return true;
+	return context->error.status == CIM_OK;
 }
 
 /* ---- what is added ---- */
@@ -341,31 +359,59 @@ static bool add_single(struct cim_context *context, struct draft *draft, const s
 	       setting_check(context, kind, &draft->record);
 }
 
+/* What one call has added, to be the Parent of what comes later in it. */
+struct adding {
+	struct storage_adding storage;
+	struct network_adding network;
+};
+
+/* One setting; its reference. NULL with the error. */
+static struct cim_reference *add_setting(struct cim_context *context, struct draft *draft, struct adding *adding,
+					 const struct cim_instance *setting, bool defining)
+{
+	struct network_item item;
+
+	if (storage_setting_class(setting->class)) {
+		draft->storage_changed = true;
+		return storage_setting_add(context, &adding->storage, setting)
+			       ? storage_setting_reference(
+					 context->arena, draft->record.id, &draft->storage,
+					 &adding->storage.labels[adding->storage.count - 1].item)
+			       : NULL;
+	}
+	if (network_setting_class(setting->class)) {
+		draft->network_changed = true;
+		return network_setting_add(context, &adding->network, setting, &item)
+			       ? network_setting_reference(context->arena, draft->record.id, &draft->network, &item)
+			       : NULL;
+	}
+	return add_single(context, draft, setting, defining)
+		       ? cim_reference_of(instance_setting(context->arena, kind_of_class(setting->class),
+							   &draft->record))
+		       : NULL;
+}
+
 /* All settings in their order; the references in `results`, if it is not NULL. */
 static bool add_settings(struct cim_context *context, struct draft *draft, const struct cim_value *resources,
 			 struct cim_reference **results)
 {
-	struct storage_adding adding = {
-		.vm_id = draft->record.id,
-		.storage = &draft->storage,
-		.labels = arena_alloc(context->arena, (resources->count + 1) * sizeof(*adding.labels))};
+	size_t room = resources->count + 1;
+	struct adding adding = {
+		.storage = {.vm_id = draft->record.id,
+			    .storage = &draft->storage,
+			    .labels = arena_alloc(context->arena, room * sizeof(*adding.storage.labels))},
+		.network = {.vm_id = draft->record.id,
+			    .network = &draft->network,
+			    .labels = arena_alloc(context->arena, room * sizeof(*adding.network.labels))}};
 
 	for (size_t i = 0; resources->is_set && i < resources->count; i++) {
-		const struct cim_instance *setting = resources->items[i].instance;
-		bool is_storage = storage_setting_class(setting->class);
+		struct cim_reference *added =
+			add_setting(context, draft, &adding, resources->items[i].instance, !results);
 
-		if (is_storage ? !storage_setting_add(context, &adding, setting)
-			       : !add_single(context, draft, setting, !results))
+		if (!added)
 			return false;
-		draft->storage_changed |= is_storage;
-		if (!results)
-			continue;
-		results[i] =
-			is_storage
-				? storage_setting_reference(context->arena, draft->record.id, &draft->storage,
-							    &adding.labels[adding.count - 1].item)
-				: cim_reference_of(instance_setting(
-					  context->arena, kind_of_class(setting->class), &draft->record));
+		if (results)
+			results[i] = added;
 	}
 	return true;
 }
@@ -414,7 +460,7 @@ static uint32_t keep_drafts(struct cim_context *context, struct draft *drafts, i
 	struct job *job;
 
 	for (struct draft *d = drafts; d; d = d->next)
-		if (d->live && (d->next || d != drafts))
+		if (d->live && (d->next || d != drafts || (d->storage_changed && d->network_changed)))
 			return cim_error_set(&context->error, context->arena, CIM_ERR_NOT_SUPPORTED, "ResourceSettings",
 					     "ResourceSettings: a machine that runs is changed by a call of its own");
 	if (!drafts || !drafts->live || !drafts->storage_changed)
@@ -444,7 +490,7 @@ CIM_METHOD(Msvm_VirtualSystemManagementService, DefineSystem)
 	set_defaults(&draft->record);
 	if ((resources->is_set && !check_images(context, resources)) || !put_system(context, draft, system) || !add_settings(context, draft, resources, NULL))
 		return failed(context);
-	vm = vm_create(context->model, &draft->record, &draft->storage);
+	vm = vm_create(context->model, &draft->record, &draft->storage, &draft->network);
 	if (!vm) {
 		store_failed(context);
 		return failed(context);
@@ -504,12 +550,23 @@ CIM_METHOD(Msvm_VirtualSystemManagementService, ModifySystemSettings)
 	return CIM_RETURN_COMPLETED;
 }
 
-static bool are_storage(const struct cim_value *resources)
+/* Adapters come and go while the machine is off; their connections in any state. */
+static enum draft_time time_of_class(const struct cim_class *class)
 {
-	for (size_t i = 0; i < resources->count; i++)
-		if (!storage_setting_class(resources->items[i].instance->class))
-			return false;
-	return true;
+	if (storage_setting_class(class))
+		return DRAFT_STORAGE;
+	return class == &cim_class_Msvm_EthernetPortAllocationSettingData ? DRAFT_ANY_STATE : DRAFT_OFF;
+}
+
+/* Of several kinds together: only while the machine is off. */
+static enum draft_time time_of(const struct cim_value *resources)
+{
+	enum draft_time when = resources->count ? time_of_class(resources->items[0].instance->class) : DRAFT_OFF;
+
+	for (size_t i = 1; i < resources->count; i++)
+		if (time_of_class(resources->items[i].instance->class) != when)
+			return DRAFT_OFF;
+	return when;
 }
 
 CIM_METHOD(Msvm_VirtualSystemManagementService, AddResourceSettings)
@@ -531,8 +588,7 @@ CIM_METHOD(Msvm_VirtualSystemManagementService, AddResourceSettings)
 				     "AffectedConfiguration",
 				     "AffectedConfiguration names no settings of a virtual machine");
 	results = arena_alloc(context->arena, (resources->count + 1) * sizeof(*results));
-	if (!draft_of(context, &draft, vm, are_storage(resources)) ||
-	    !add_settings(context, draft, resources, results))
+	if (!draft_of(context, &draft, vm, time_of(resources)) || !add_settings(context, draft, resources, results))
 		return failed(context);
 	cim_argument_set_references(out,
 				    CIM_PARAMETER(Msvm_VirtualSystemManagementService, AddResourceSettings,
@@ -544,12 +600,14 @@ CIM_METHOD(Msvm_VirtualSystemManagementService, AddResourceSettings)
 
 /* ---- what is changed and removed ---- */
 
-/* A device setting that is there: of a kind with one per machine, or an item of the storage. */
+/* A device setting that is there: of a kind with one per machine, or an item of the storage or of the network. */
 struct found_setting {
 	struct vm *vm;
-	const struct setting_kind *kind; /* NULL: storage */
+	const struct setting_kind *kind; /* NULL: storage or network */
+	bool is_network;
 	const char *suffix;
 	struct storage_item item;
+	struct network_item network_item;
 };
 
 static bool find_setting(struct model *model, const char *instance_id, struct found_setting *found)
@@ -558,16 +616,26 @@ static bool find_setting(struct model *model, const char *instance_id, struct fo
 	if (!found->vm)
 		return false;
 	found->kind = instance_setting_kind(found->suffix);
-	return found->kind ? found->kind->present(&found->vm->record)
-			   : storage_item_find(&found->vm->storage, found->suffix, &found->item);
+	found->is_network = !found->kind &&
+			    network_item_find(&found->vm->network, found->suffix, &found->network_item);
+	return found->is_network ||
+	       (found->kind ? found->kind->present(&found->vm->record)
+			    : storage_item_find(&found->vm->storage, found->suffix, &found->item));
 }
 
 static const struct cim_class *class_of(const struct found_setting *found)
 {
 	if (found->kind)
 		return found->kind->class;
+	if (found->is_network)
+		return network_item_class(&found->network_item);
 	return found->item.kind == STORAGE_IMAGE ? &cim_class_Msvm_StorageAllocationSettingData
 						 : &cim_class_Msvm_ResourceAllocationSettingData;
+}
+
+static enum draft_time time_of_found(const struct found_setting *found)
+{
+	return found->kind ? DRAFT_OFF : time_of_class(class_of(found));
 }
 
 static bool modify_one(struct cim_context *context, struct draft **drafts, const struct cim_instance *changes,
@@ -584,9 +652,16 @@ static bool modify_one(struct cim_context *context, struct draft **drafts, const
 			      "%s: InstanceID must name a present %s", field, changes->class->name);
 		return false;
 	}
-	draft = draft_of(context, drafts, found.vm, !found.kind);
+	draft = draft_of(context, drafts, found.vm, time_of_found(&found));
 	if (!draft)
 		return false;
+	if (found.is_network) {
+		draft->network_changed = true;
+		*result = network_setting_reference(context->arena, draft->record.id, &draft->network,
+						    &found.network_item);
+		return network_setting_modify(context, draft->record.id, &draft->network, &found.network_item,
+					      changes);
+	}
 	if (!found.kind) {
 		draft->storage_changed = true;
 		*result = storage_setting_reference(context->arena, draft->record.id, &draft->storage,
@@ -638,9 +713,17 @@ static bool remove_one(struct cim_context *context, struct draft **drafts, const
 			      "%s cannot be removed from a virtual machine", found.kind->class->name);
 		return false;
 	}
-	draft = draft_of(context, drafts, found.vm, !found.kind);
+	draft = draft_of(context, drafts, found.vm, time_of_found(&found));
 	if (!draft)
 		return false;
+	if (found.is_network) {
+		/* As below. */
+		if (network_item_find(&draft->network, found.suffix, &found.network_item)) {
+			network_setting_remove(&draft->network, &found.network_item);
+			draft->network_changed = true;
+		}
+		return true;
+	}
 	if (found.kind) {
 		draft->record.has_linux_direct = false;
 		draft->record.kernel_path[0] = draft->record.initrd_path[0] = 0;

@@ -9,6 +9,7 @@
 #include "daemon/log.h"
 #include "vmms/disk_set.h"
 #include "vmms/hot_plug.h"
+#include "vmms/network.h"
 #include "vmms/storage.h"
 #include "vmms/worker_wire.h"
 #include "worker/worker_msg.h"
@@ -39,23 +40,28 @@ struct vm *vm_restore(struct model *model, const struct store_vm *record)
 	return vm;
 }
 
-static bool insert(struct store *store, const struct store_vm *record, const struct store_storage *storage)
+static bool insert(struct store *store, const struct store_vm *record, const struct store_storage *storage,
+		   const struct store_network *network)
 {
 	if (store_begin(store))
 		return false;
-	if (store_vm_insert(store, record) || store_storage_put(store, record->id, storage)) {
+	if (store_vm_insert(store, record) || store_storage_put(store, record->id, storage) ||
+	    store_network_put(store, record->id, network)) {
 		store_rollback(store);
 		return false;
 	}
 	return store_commit(store) == 0;
 }
 
-struct vm *vm_create(struct model *model, const struct store_vm *record, const struct store_storage *storage)
+struct vm *vm_create(struct model *model, const struct store_vm *record, const struct store_storage *storage,
+		     const struct store_network *network)
 {
-	struct vm *vm = insert(model->store, record, storage) ? vm_restore(model, record) : NULL;
+	struct vm *vm = insert(model->store, record, storage, network) ? vm_restore(model, record) : NULL;
 
-	if (vm)
-		vm_take_storage(vm, storage);
+	if (!vm)
+		return NULL;
+	vm_take_storage(vm, storage);
+	vm->network = *network;
 	return vm;
 }
 
@@ -471,6 +477,7 @@ void vm_worker_gone(struct vm *vm, const struct worker_end *end)
 	guest_end_requests(vm);
 	guest_forget(vm);
 	save(model, vm);
+	network_vm_gone(model);
 	if (!vm->job)
 		return;
 	/* A job in the queue that wanted a worker finds none when it runs; it ends here with the reason. */

@@ -24,6 +24,7 @@ struct vm {
 	struct model *model;
 	struct store_vm record;
 	struct store_storage storage; /* with paths of its own */
+	struct store_network network;
 	struct worker *worker;        /* NULL while there is none */
 	struct job *job;              /* that changes its state now, or NULL */
 	struct hot_plug *hot_plug;    /* that changes its storage now, or NULL */
@@ -40,7 +41,8 @@ struct vm {
 
 struct vm *vm_find(struct model *model, const char *id);
 /* Takes copies, writes them. NULL with store_error(). */
-struct vm *vm_create(struct model *model, const struct store_vm *record, const struct store_storage *storage);
+struct vm *vm_create(struct model *model, const struct store_vm *record, const struct store_storage *storage,
+		     const struct store_network *network);
 /* A copy in place of what it has. */
 void vm_take_storage(struct vm *vm, const struct store_storage *storage);
 /* From the store. */

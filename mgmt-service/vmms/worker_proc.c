@@ -23,7 +23,7 @@
 #include "vmms/worker_wire.h"
 
 /* What the child inherits, in the order of its descriptor numbers from FIRST_FD on. Images of drives come
- * behind. */
+ * behind, and the taps of network adapters behind those. */
 enum launch_fd {
 	FD_CONFIG,
 	FD_CONTROL,
@@ -48,6 +48,8 @@ struct launch {
 	int fds[FD_COUNT];
 	int *disks; /* copies of the images' descriptors */
 	unsigned disk_count;
+	struct network_taps taps;
+	struct network_devices adapters;
 	int log_fd, null_fd;
 	bool change_user;
 	uid_t uid;
@@ -149,10 +151,12 @@ failed:
 	return -1;
 }
 
-static int config_fd(const struct vm *vm, const struct disk_set *disks, char *reason, unsigned reason_size)
+static int config_fd(const struct vm *vm, const struct disk_set *disks,
+		     const struct network_devices *adapters, char *reason, unsigned reason_size)
 {
 	static const struct worker_hvsock hvsock = {FIRST_FD + FD_HVSOCK, FIRST_FD + FD_HVSOCK_FOLDER};
-	char *text = worker_wire_config(&vm->record, &vm->storage, disks, FIRST_DISK, &hvsock);
+	char *text = worker_wire_config(&vm->record, &vm->storage, disks, FIRST_DISK, &hvsock,
+					adapters);
 	size_t size = text ? strlen(text) : 0;
 	int fd = memfd_create("vmwp-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
@@ -186,6 +190,34 @@ static int find_user(const struct config *config, struct launch *launch, char *r
 	return 0;
 }
 
+static unsigned tap_count(const struct launch *launch)
+{
+	return launch->taps.nic_count * launch->taps.queue_count;
+}
+
+/* The first number behind everything that the child inherits. */
+static int first_free(const struct launch *launch)
+{
+	return FIRST_DISK + (int)launch->disk_count + (int)tap_count(launch);
+}
+
+static int open_taps(struct model *model, const struct vm *vm, const struct disk_set *disks,
+		     struct launch *launch, char *reason, unsigned reason_size)
+{
+	int number = FIRST_DISK + (int)disk_set_fds(disks, NULL, 0);
+
+	if (network_open_taps(model, vm, &launch->taps, reason, reason_size))
+		return -1;
+	launch->adapters.network = &vm->network;
+	launch->adapters.numbers = launch->taps;
+	for (unsigned i = 0; i < launch->taps.nic_count; i++) {
+		launch->adapters.connected[i] = network_switch_of(model, &vm->network.nics[i]) != NULL;
+		for (unsigned q = 0; q < launch->taps.queue_count; q++)
+			launch->adapters.numbers.fds[i][q] = number++;
+	}
+	return 0;
+}
+
 static int open_files(struct model *model, const struct vm *machine, const struct disk_set *disks,
 		      struct launch *launch, char *reason, unsigned reason_size)
 {
@@ -215,9 +247,10 @@ static int open_files(struct model *model, const struct vm *machine, const struc
 			 strerror(errno));
 		return -1;
 	}
-	if (open_hvsock(model, vm->id, launch, reason, reason_size))
+	if (open_hvsock(model, vm->id, launch, reason, reason_size) ||
+	    open_taps(model, machine, disks, launch, reason, reason_size))
 		return -1;
-	launch->fds[FD_CONFIG] = config_fd(machine, disks, reason, reason_size);
+	launch->fds[FD_CONFIG] = config_fd(machine, disks, &launch->adapters, reason, reason_size);
 	if (launch->fds[FD_CONFIG] < 0)
 		return -1;
 	snprintf(name, sizeof(name), "%s.log", vm->id);
@@ -244,6 +277,7 @@ static void close_files(struct launch *launch)
 		if (launch->disks[i] >= 0)
 			close(launch->disks[i]);
 	free(launch->disks);
+	network_close_taps(&launch->taps);
 	if (launch->log_fd >= 0)
 		close(launch->log_fd);
 	if (launch->null_fd >= 0)
@@ -254,7 +288,7 @@ static void close_files(struct launch *launch)
  */
 static int move_high(const struct launch *launch, int *fd)
 {
-	int high = fcntl(*fd, F_DUPFD_CLOEXEC, FIRST_DISK + (int)launch->disk_count);
+	int high = fcntl(*fd, F_DUPFD_CLOEXEC, first_free(launch));
 
 	if (high < 0)
 		return -1;
@@ -274,7 +308,7 @@ static int copy_disks(const struct disk_set *disks, struct launch *launch)
 	}
 	disk_set_fds(disks, launch->disks, launch->disk_count);
 	for (unsigned i = 0; i < launch->disk_count; i++) {
-		launch->disks[i] = fcntl(launch->disks[i], F_DUPFD_CLOEXEC, FIRST_DISK + (int)launch->disk_count);
+		launch->disks[i] = fcntl(launch->disks[i], F_DUPFD_CLOEXEC, first_free(launch));
 		if (launch->disks[i] < 0) {
 			launch->disk_count = i;
 			return -1;
@@ -306,6 +340,10 @@ static int prepare(const struct model *model, const struct store_vm *vm, const s
 		launch->argv[argc++] = launch->numbers[i];
 	}
 	launch->argv[argc] = NULL;
+	for (unsigned i = 0; i < launch->taps.nic_count; i++)
+		for (unsigned q = 0; q < launch->taps.queue_count; q++)
+			if (move_high(launch, &launch->taps.fds[i][q]))
+				return -1;
 	return move_high(launch, &launch->log_fd) || move_high(launch, &launch->null_fd) ? -1 : 0;
 }
 
@@ -331,8 +369,12 @@ static void __attribute__((noreturn)) child(const struct launch *launch, const c
 	for (unsigned i = 0; i < launch->disk_count; i++)
 		if (dup2(launch->disks[i], FIRST_DISK + (int)i) < 0)
 			goto failed;
+	for (unsigned i = 0; i < launch->taps.nic_count; i++)
+		for (unsigned q = 0; q < launch->taps.queue_count; q++)
+			if (dup2(launch->taps.fds[i][q], launch->adapters.numbers.fds[i][q]) < 0)
+				goto failed;
 	/* Only what is listed above survives, whatever a library of this process has open. */
-	if (syscall(SYS_close_range, FIRST_DISK + launch->disk_count, ~0u, 0))
+	if (syscall(SYS_close_range, first_free(launch), ~0u, 0))
 		goto failed;
 	if (launch->fds[FD_INITRD] < 0)
 		close(FIRST_FD + FD_INITRD);

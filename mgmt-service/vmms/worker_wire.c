@@ -85,7 +85,8 @@ static void put_hvsock(struct json_object *devices, const struct worker_hvsock *
 }
 
 char *worker_wire_config(const struct store_vm *vm, const struct store_storage *storage,
-			 const struct disk_set *disks, int next_fd, const struct worker_hvsock *hvsock)
+			 const struct disk_set *disks, int next_fd, const struct worker_hvsock *hvsock,
+			 const struct network_devices *adapters)
 {
 	struct json_object *o = json_object_new_object(), *processors = json_object_new_object();
 	struct json_object *memory = json_object_new_object(), *boot = json_object_new_object();
@@ -104,6 +105,7 @@ char *worker_wire_config(const struct store_vm *vm, const struct store_storage *
 	json_object_object_add(device(devices, "com", NULL), "port", json_object_new_int(1));
 	for (unsigned i = 0; i < storage->controller_count; i++)
 		json_object_array_add(devices, storage_wire_controller(storage, i, disks, &next_fd));
+	network_wire_devices(devices, adapters);
 	put_integration(devices, vm);
 	put_memory(devices, vm);
 	if (hvsock)

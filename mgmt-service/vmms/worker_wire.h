@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "store/store.h"
+#include "vmms/network_wire.h"
 #include "vmms/worker.h"
 
 enum worker_packet_kind {
@@ -38,9 +39,10 @@ struct worker_hvsock {
 struct disk_set;
 
 /* The configuration document; the worker has the descriptors of `disks` from next_fd on, as storage_wire.h
- * numbers them. `hvsock` NULL: no VM sockets. Allocated, NULL without memory. */
+ * numbers them. `hvsock` NULL: no VM sockets; `adapters` NULL: none. Allocated, NULL without memory. */
 char *worker_wire_config(const struct store_vm *vm, const struct store_storage *storage,
-			 const struct disk_set *disks, int next_fd, const struct worker_hvsock *hvsock);
+			 const struct disk_set *disks, int next_fd, const struct worker_hvsock *hvsock,
+			 const struct network_devices *adapters);
 /* One request; allocated, NULL without memory. */
 char *worker_wire_request(uint64_t id, enum worker_request request);
 /* A request with parameters, which are put. */

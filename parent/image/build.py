@@ -110,6 +110,8 @@ def build_parent(args, out):
         install_modules(root, args.kernel_tree, args.kernel_version, read_list(HERE / "modules.txt"), extra)
         for program in args.program:
             install_program(root, program, program.name)
+        # NAT switches: vmms starts it.
+        install_program(root, "/usr/sbin/dnsmasq", "dnsmasq")
         (root / "init").symlink_to("/bin/busybox")
         write_initramfs(root, out / "initrd.img")
 

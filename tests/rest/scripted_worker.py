@@ -31,6 +31,7 @@ import selectors
 import signal
 import socket
 import stat
+import struct
 import sys
 import time
 
@@ -44,6 +45,7 @@ def check(condition, text):
         sys.exit(1)
 
 
+TUNGETVNETHDRSZ = 0x800454d7
 GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 SINGLE = ("heartbeat", "shutdown", "timesync", "kvp", "vss", "fcopy", "keyboard")
 
@@ -108,9 +110,27 @@ def check_lun(lun):
     return check_image(lun, read_only)
 
 
+def check_nic(nic):
+    """The descriptors of its queues."""
+    check_members(nic, ("type", "instance", "name", "mac", "mtu", "taps"),
+                  ("link", "link_mbps", "mac_spoofing", "guard_dhcp", "guard_router"))
+    check(GUID.fullmatch(nic["instance"]) and isinstance(nic["name"], str), "instance and name of a nic")
+    check(re.fullmatch("[0-9A-F]{2}(-[0-9A-F]{2}){5}", nic["mac"]), "mac %r" % nic["mac"])
+    check(type(nic["mtu"]) is int and 576 <= nic["mtu"] <= 9000, "mtu")
+    check(nic.get("link", "up") in ("up", "down"), "link")
+    check(all(type(nic.get(name, False)) is bool for name in ("mac_spoofing", "guard_dhcp", "guard_router")), "policy")
+    check(isinstance(nic["taps"], list) and 1 <= len(nic["taps"]) <= 8, "number of taps")
+    for fd in nic["taps"]:
+        check(os.readlink("/proc/self/fd/%d" % fd) == "/dev/net/tun", "a tap that is none")
+        check(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_NONBLOCK, "a tap that blocks")
+        check(struct.unpack("i", fcntl.ioctl(fd, TUNGETVNETHDRSZ, b"\0" * 4))[0] == 12, "header of a tap")
+    return nic["taps"]
+
+
 def check_devices(devices):
-    """Against the DEVICE entries of the contract; the inherited descriptors of images."""
+    """Against the DEVICE entries of the contract; the inherited descriptors of images and taps."""
     fds, once = [], []
+    check(len([d for d in devices if d.get("type") == "nic"]) <= 8, "number of nics")
     controllers = [d for d in devices if d.get("type") == "scsi"]
     check(len(controllers) <= 4, "number of controllers")
     for device in devices:
@@ -139,6 +159,8 @@ def check_devices(devices):
             check(GUID.fullmatch(device["instance"]), "instance of memory")
             check(0 < device["minimum_mib"] <= device["maximum_mib"], "bounds of memory")
             once.append(kind)
+        elif kind == "nic":
+            fds += check_nic(device)
         else:
             check(kind in SINGLE, "unknown device %r" % kind)
             check_members(device, ("type", "instance"))
@@ -167,6 +189,7 @@ class Worker:
         self.calls = []
         # A guest without drivers and daemons.
         self.answers = {name: {"error": "not_ready"} for name in CALLS}
+        self.nics = [d for d in self.config["devices"] if d["type"] == "nic"]
         check(stat.S_ISREG(os.fstat(options.kernel_fd).st_mode), "kernel is no regular file")
         check(os.fstat(options.mshv_fd) is not None, "no device")
         self.check_descriptors(options)
@@ -324,6 +347,9 @@ class Worker:
         if device["type"] == "scsi":
             self.call_scsi(request, device)
             return
+        if device["type"] == "nic":
+            self.call_nic(request, params)
+            return
         name = "%s.%s" % (device["type"], params["call"])
         check(name in CALLS, "unknown call " + name)
         wanted = {"instance": str, "call": str, **CALLS[name]}
@@ -353,6 +379,31 @@ class Worker:
 
     def device_event(self, device, event):
         self.send({"event": "device", "instance": device["instance"], "type": device["type"], **event})
+
+    def call_nic(self, request, params):
+        nic = self.devices[params["instance"]]
+        check(params.get("call") == "set", "call of a nic")
+        check_members(params, ("instance", "call"), ("link", "mac_spoofing", "guard_dhcp", "guard_router"))
+        check(params.get("link", "up") in ("up", "down", "moved"), "link")
+        self.write(b"<set %s>\n" % json.dumps({"nic": self.nics.index(nic), **params}, sort_keys=True).encode())
+        self.result(request)
+
+    def send_frame(self, nic, text):
+        """To everybody, in a protocol of its own."""
+        mac = bytes.fromhex(self.nics[nic]["mac"].replace("-", ""))
+        os.write(self.nics[nic]["taps"][0], bytes(12) + b"\xff" * 6 + mac + b"\x88\xb5" + text.encode().ljust(46, b"\0"))
+
+    def receive_frames(self, nic):
+        texts = []
+        for fd in self.nics[nic]["taps"]:
+            try:
+                while True:
+                    frame = os.read(fd, 2048)[12:]
+                    if frame[12:14] == b"\x88\xb5":
+                        texts.append(frame[14:].rstrip(b"\0").decode())
+            except BlockingIOError:
+                pass
+        return texts
 
     def step(self, request, allowed, state, reason):
         if self.state not in allowed:
@@ -552,6 +603,12 @@ class Worker:
             self.write(b"<" + json.dumps([self.config["devices"], heads]).encode() + b">\n")
         elif word == "let go":
             self.let_go()
+        elif word.startswith("send "):
+            _, nic, text = word.split(" ", 2)
+            self.send_frame(int(nic), text)
+            self.write(b"<sent>\n")
+        elif word.startswith("receive "):
+            self.write(b"<received %s>\n" % json.dumps(self.receive_frames(int(word.split()[1]))).encode())
         elif word.startswith("write "):
             _, fd, text = word.split(" ", 2)
             os.pwrite(int(fd), text.encode(), 0)

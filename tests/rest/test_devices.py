@@ -447,7 +447,8 @@ def test_an_old_store_gains_the_new_tables(service):
     vm = service.define()
     service.stop()
     with sqlite3.connect(service.root + "/state/vmms.db") as db:
-        for table in ("scsi_drive", "scsi_controller", "vm_integration", "vm_kvp"):
+        for table in ("scsi_drive", "scsi_controller", "vm_integration", "vm_kvp", "nic_acl", "nic",
+                      "ethernet_switch"):
             db.execute("DROP TABLE " + table)
         for column in ("dynamic", "minimum_mib", "maximum_mib", "buffer_percent", "weight"):
             db.execute("ALTER TABLE vm_memory DROP COLUMN " + column)

@@ -157,7 +157,7 @@ def test_paths_that_clients_walk(service):
     assert len(host) == 1
     assert names(host[0]["self"] + "/associators", AssocClass="Msvm_HostedDependency") == ["Msvm_ComputerSystem"] * 2
     assert names(host[0]["self"] + "/associators", AssocClass="Msvm_HostedService") == [
-        "Msvm_VirtualSystemManagementService"]
+        "Msvm_VirtualEthernetSwitchManagementService", "Msvm_VirtualSystemManagementService"]
     problem(service.request("GET", system + "/associators?AssocClass=Nope"), 400, field="AssocClass")
 
 

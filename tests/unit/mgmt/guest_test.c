@@ -131,7 +131,7 @@ static void guest_devices_have_the_contract_s_form(void **state)
 	struct store_vm vm = {.id = "I",
 			      .components = {[STORE_VSS] = true, [STORE_FCOPY] = true},
 			      .dynamic_memory = {.enabled = true, .minimum_mib = 128, .maximum_mib = 1024}};
-	char *text = worker_wire_config(&vm, &nothing, NULL, 0, &hvsock);
+	char *text = worker_wire_config(&vm, &nothing, NULL, 0, &hvsock, NULL);
 
 	assert_non_null(strstr(text,
 			       "{\"type\":\"vss\",\"instance\":\"2450EE40-33BF-4FBD-892E-9FB06E9214CF\"},"
@@ -142,7 +142,7 @@ static void guest_devices_have_the_contract_s_form(void **state)
 			       "\"listen_fd\":9,\"directory_fd\":10}]}"));
 	free(text);
 	vm.dynamic_memory.enabled = false;
-	text = worker_wire_config(&vm, &nothing, NULL, 0, NULL);
+	text = worker_wire_config(&vm, &nothing, NULL, 0, NULL, NULL);
 	assert_null(strstr(text, "\"memory\",\"instance\""));
 	assert_null(strstr(text, "hvsock"));
 	free(text);

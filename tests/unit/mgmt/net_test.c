@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Switches and ports in a network namespace of each test's own, with real taps and frames. Without the right to make a
- * namespace, or without a feature in the running kernel, the test that needs it is skipped and says so.
+ * Switches and ports in a network namespace of each test's own, with real taps and frames. Without the right
+ * to make a namespace, or without a feature in the running kernel, the test that needs it is skipped and says
+ * so.
  */
-#include "unit/mgmt/case.h"
+#include "case.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -38,17 +39,17 @@ struct bench {
 
 static int first_namespace = -1;
 
-#define good(bench, call)                                                        \
-	do {                                                                     \
-		(bench)->reason[0] = 0;                                          \
-		if (call)                                                        \
-			fail_msg("%s: %s", #call, (bench)->reason);              \
+#define good(bench, call)                                                                                    \
+	do {                                                                                                 \
+		(bench)->reason[0] = 0;                                                                      \
+		if (call)                                                                                    \
+			fail_msg("%s: %s", #call, (bench)->reason);                                          \
 	} while (0)
-#define refused(bench, call, words)                                              \
-	do {                                                                     \
-		assert_int_equal(call, -1);                                      \
-		if (!strstr((bench)->reason, words))                             \
-			fail_msg("\"%s\" is not in \"%s\"", words, (bench)->reason); \
+#define refused(bench, call, words)                                                                          \
+	do {                                                                                                 \
+		assert_int_equal(call, -1);                                                                  \
+		if (!strstr((bench)->reason, words))                                                         \
+			fail_msg("\"%s\" is not in \"%s\"", words, (bench)->reason);                         \
 	} while (0)
 #define WHY(bench) (bench)->reason, sizeof((bench)->reason)
 
@@ -109,8 +110,12 @@ static int set_up(void **state)
 	for (unsigned i = 0; i < PORTS; i++) {
 		snprintf(bench->ids[i], NET_GUID_SIZE, "0000000%u-1111-4222-8333-444444444444", i);
 		snprintf(bench->names[i], sizeof(bench->names[i]), "vm%u", i);
-		bench->ports[i] = (struct net_port){.id = bench->ids[i], .name = bench->names[i], .switch_id = SWITCH_A,
-						    .queues = 1, .mtu = 1500, .mac = {0, 0x15, 0x5d, 0, 0, (uint8_t)i}};
+		bench->ports[i] = (struct net_port){.id = bench->ids[i],
+						    .name = bench->names[i],
+						    .switch_id = SWITCH_A,
+						    .queues = 1,
+						    .mtu = 1500,
+						    .mac = {0, 0x15, 0x5d, 0, 0, (uint8_t)i}};
 		for (unsigned q = 0; q < NET_QUEUES_MAX; q++)
 			bench->fds[i][q] = -1;
 	}
@@ -185,7 +190,8 @@ struct frame {
 	size_t size;
 };
 
-static struct frame frame_to(struct bench *bench, unsigned from, int to, uint16_t type, const void *payload, size_t size)
+static struct frame frame_to(struct bench *bench, unsigned from, int to, uint16_t type, const void *payload,
+			     size_t size)
 {
 	struct frame frame = {.size = HEADER + 14 + (size < 46 ? 46 : size)};
 	uint8_t *ethernet = frame.bytes + HEADER;
@@ -200,8 +206,8 @@ static struct frame frame_to(struct bench *bench, unsigned from, int to, uint16_
 	return frame;
 }
 
-static struct frame udp_frame(struct bench *bench, unsigned from, int to, const char *source, const char *destination,
-			      uint16_t source_port)
+static struct frame udp_frame(struct bench *bench, unsigned from, int to, const char *source,
+			      const char *destination, uint16_t source_port)
 {
 	/* As long as the shortest frame: some kernels cut off what is behind the packet. */
 	uint8_t packet[46] = {0x45, 0, 0, 46, 0, 0, 0, 0, 64, 17};
@@ -302,7 +308,8 @@ static void a_port_moves_to_another_switch_and_out(void **state)
 	assert_false(port.connected);
 	assert_string_equal(port.switch_device, "");
 	bench->ports[2].switch_id = "FFFFFFFF-0000-4000-8000-000000000000";
-	refused(bench, net_port_apply(bench->net, &bench->ports[2], WHY(bench)), "vm2: the switch's bridge is missing");
+	refused(bench, net_port_apply(bench->net, &bench->ports[2], WHY(bench)),
+		"vm2: the switch's bridge is missing");
 }
 
 static void all_queues_of_a_port_are_open(void **state)
@@ -327,8 +334,10 @@ static void all_queues_of_a_port_are_open(void **state)
 	}
 	assert_true(seen);
 	bench->ports[2].queues = NET_QUEUES_MAX + 1;
-	refused(bench, net_port_open(bench->net, &bench->ports[2], bench->fds[2], WHY(bench)), "1 to 8 queues");
-	refused(bench, net_port_open(bench->net, &bench->ports[0], bench->fds[2], WHY(bench)), "is there already");
+	refused(bench, net_port_open(bench->net, &bench->ports[2], bench->fds[2], WHY(bench)),
+		"1 to 8 queues");
+	refused(bench, net_port_open(bench->net, &bench->ports[0], bench->fds[2], WHY(bench)),
+		"is there already");
 	bench->fds[2][0] = -1;
 }
 
@@ -365,7 +374,8 @@ static void what_is_not_ours_stays(void **state)
 	struct bench *bench = needs_namespace(state);
 	struct net_plan nothing = {0};
 
-	output("ip link add ucb0a0b0c0d type bridge; ip link set ucb0a0b0c0d alias mine; ip link add br0 type bridge;"
+	output("ip link add ucb0a0b0c0d type bridge; ip link set ucb0a0b0c0d alias mine; ip link add br0 "
+	       "type bridge;"
 	       "nft add table bridge other");
 	refused(bench, net_switch_apply(bench->net, &bench->switches[0], WHY(bench)),
 		"switch 'a': the device ucb0a0b0c0d is not ours");
@@ -385,7 +395,8 @@ static void vlans_separate(void **state)
 	struct frame tagged;
 
 	connect_ports(bench, 1);
-	needs(says("ip -d link show ucb0a0b0c0d", "vlan_filtering 1"), "this kernel's bridges have no VLAN filtering");
+	needs(says("ip -d link show ucb0a0b0c0d", "vlan_filtering 1"),
+	      "this kernel's bridges have no VLAN filtering");
 	bench->ports[1].vlan_mode = bench->ports[2].vlan_mode = NET_VLAN_ACCESS;
 	bench->ports[1].vlan = bench->ports[2].vlan = 5;
 	bench->ports[3].vlan_mode = NET_VLAN_TRUNK;
@@ -410,10 +421,12 @@ static void a_kernel_without_vlans_refuses_them(void **state)
 	struct bench *bench = needs_namespace(state);
 
 	connect_ports(bench, 1);
-	needs(!says("ip -d link show ucb0a0b0c0d", "vlan_filtering 1"), "this kernel's bridges have VLAN filtering");
+	needs(!says("ip -d link show ucb0a0b0c0d", "vlan_filtering 1"),
+	      "this kernel's bridges have VLAN filtering");
 	bench->ports[0].vlan_mode = NET_VLAN_ACCESS;
 	bench->ports[0].vlan = 5;
-	refused(bench, net_port_apply(bench->net, &bench->ports[0], WHY(bench)), "vm0: this kernel's bridges do not know");
+	refused(bench, net_port_apply(bench->net, &bench->ports[0], WHY(bench)),
+		"vm0: this kernel's bridges do not know");
 }
 
 static void isolated_ports_reach_only_the_others(void **state)
@@ -446,8 +459,9 @@ static void nobody_sends_with_anothers_address(void **state)
 static void guards_hold_servers_back(void **state)
 {
 	struct bench *bench = needs_namespace(state);
-	const uint8_t advertisement[] = {0x60, 0, 0, 0, 0, 16, 58, 255, 0xfe, 0x80, [23] = 1, [24] = 0xff, 2,
-					 [39] = 1, [40] = 134, [55] = 0};
+	const uint8_t advertisement[] = {0x60, 0,        0,          0,       0,        16,
+					 58,   255,      0xfe,       0x80,    [23] = 1, [24] = 0xff,
+					 2,    [39] = 1, [40] = 134, [55] = 0};
 	struct frame dhcp, router;
 
 	connect_ports(bench, 2);
@@ -569,7 +583,8 @@ static bool answers_arp(struct bench *bench, const char *address)
 	frame = frame_to(bench, 0, -1, 0x0806, request, sizeof(request));
 	send_frame(bench, 0, &frame);
 	while (poll(&ready, 1, 300) == 1)
-		if (read(ready.fd, bytes, sizeof(bytes)) >= HEADER + 42 && bytes[HEADER + 13] == 6 && bytes[HEADER + 21] == 2)
+		if (read(ready.fd, bytes, sizeof(bytes)) >= HEADER + 42 && bytes[HEADER + 13] == 6 &&
+		    bytes[HEADER + 21] == 2)
 			return true;
 	return false;
 }
@@ -602,7 +617,8 @@ static void an_external_switch_takes_the_adapter_and_gives_it_back(void **state)
 	       "ip route add 10.99.0.0/16 via 10.9.0.7 metric 50");
 	external->kind = NET_SWITCH_EXTERNAL;
 	external->uplink = "eth7";
-	refused(bench, net_switch_apply(bench->net, external, WHY(bench)), "switch 'a': there is no network adapter eth7");
+	refused(bench, net_switch_apply(bench->net, external, WHY(bench)),
+		"switch 'a': there is no network adapter eth7");
 	external->uplink = "lo";
 	refused(bench, net_switch_apply(bench->net, external, WHY(bench)), "lo is no Ethernet adapter");
 	assert_false(says("ip link", "ucb0a0b0c0d"));
@@ -663,9 +679,10 @@ static void subnets_are_checked(void **state)
 	struct net_subnet subnet, other;
 	char name[IF_NAMESIZE];
 
-	for (const char *const *bad = (const char *const[]){"10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "x/24", "10.0.0.0/30",
-							     "10.0.0.0/7", "10.0.0.1/24", "127.0.0.0/8", "224.0.0.0/8",
-							     "10.0.0.0/ 8", "/24", NULL};
+	for (const char *const *bad =
+		     (const char *const[]){"10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "x/24", "10.0.0.0/30",
+					   "10.0.0.0/7", "10.0.0.1/24", "127.0.0.0/8", "224.0.0.0/8",
+					   "10.0.0.0/ 8", "/24", NULL};
 	     *bad; bad++)
 		if (net_subnet_parse(*bad, &subnet, WHY(bench)) != -1)
 			fail_msg("%s", *bad);
@@ -689,12 +706,14 @@ static void texts_are_parsed(void **state)
 	assert_int_equal(net_vlans_parse("1-3,100,4093", &vlans, reason, sizeof(reason)), 0);
 	assert_true(net_vlans_has(&vlans, 2) && net_vlans_has(&vlans, 100) && net_vlans_has(&vlans, 4093));
 	assert_false(net_vlans_has(&vlans, 4) || net_vlans_has(&vlans, 0));
-	for (const char *const *bad = (const char *const[]){"0", "4094", "3-1", "1-", "-1", "1,,2", "1,", "a", "1-2-3", NULL};
+	for (const char *const *bad =
+		     (const char *const[]){"0", "4094", "3-1", "1-", "-1", "1,,2", "1,", "a", "1-2-3", NULL};
 	     *bad; bad++)
 		if (net_vlans_parse(*bad, &vlans, reason, sizeof(reason)) != -1)
 			fail_msg("%s", *bad);
-	for (const char *const *bad = (const char *const[]){"", "10.0.0.1/33", "10.0.0/8", "fe80::/129", "00-15-5D-00-00",
-							     "00-15-5D-00-00-0g", "00-15-5D-00-00-01/8", "10.0.0.1/", NULL};
+	for (const char *const *bad =
+		     (const char *const[]){"", "10.0.0.1/33", "10.0.0/8", "fe80::/129", "00-15-5D-00-00",
+					   "00-15-5D-00-00-0g", "00-15-5D-00-00-01/8", "10.0.0.1/", NULL};
 	     *bad; bad++)
 		if (net_address_parse(*bad, &address, reason, sizeof(reason)) != -1)
 			fail_msg("%s", *bad);
@@ -721,8 +740,8 @@ static bool wait_for(const char *command, const char *words)
 /* A DHCP DISCOVER of port 0; the offer's address, or 0. */
 static uint32_t ask_for_address(struct bench *bench)
 {
-	uint8_t payload[28 + 240 + 60] = {0x45, 0, 1, 0x48, 0, 0, 0, 0, 64, 17, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255,
-					  0, 68, 0, 67, 1, 0x34};
+	uint8_t payload[28 + 240 + 60] = {0x45, 0, 1, 0x48, 0,   0,   0,   0, 64, 17, 0,  0, 0,
+					  0,    0, 0, 255,  255, 255, 255, 0, 68, 0,  67, 1, 0x34};
 	uint8_t *dhcp = payload + 28, bytes[2048];
 	uint32_t sum = 0, offered = 0;
 	struct frame frame;
@@ -742,8 +761,8 @@ static uint32_t ask_for_address(struct bench *bench)
 
 		if (poll(&ready, 1, 50) != 1)
 			continue;
-		if (read(ready.fd, bytes, sizeof(bytes)) > HEADER + 14 + 28 + 20 && bytes[HEADER + 14 + 9] == 17 &&
-		    bytes[HEADER + 14 + 23] == 68)
+		if (read(ready.fd, bytes, sizeof(bytes)) > HEADER + 14 + 28 + 20 &&
+		    bytes[HEADER + 14 + 9] == 17 && bytes[HEADER + 14 + 23] == 68)
 			memcpy(&offered, bytes + HEADER + 14 + 28 + 16, 4);
 	}
 	return ntohl(offered);
@@ -805,8 +824,8 @@ static pid_t outside(void)
 static void a_nat_switch_translates(void **state)
 {
 	struct bench *bench = needs_namespace(state);
-	const uint8_t announce[28] = {0, 1, 8, 0, 6, 4, 0, 1, 0, 0x15, 0x5d, 0, 0, 0, 10, 77, 0, 9,
-				      0, 0, 0, 0, 0, 0, 10, 77, 0, 1};
+	const uint8_t announce[28] = {0,  1,  8, 0, 6, 4, 0, 1, 0, 0x15, 0x5d, 0,  0, 0,
+				      10, 77, 0, 9, 0, 0, 0, 0, 0, 0,    10,   77, 0, 1};
 	const uint8_t gateway[] = {2, 0x15, 0x5d, 0, 0, 0xa1};
 	char command[128];
 	struct frame frame;
@@ -817,7 +836,8 @@ static void a_nat_switch_translates(void **state)
 	bench->switches[0].kind = NET_SWITCH_NAT;
 	good(bench, net_subnet_parse("10.77.0.0/24", &bench->switches[0].host, WHY(bench)));
 	connect_ports(bench, 1);
-	output("ip link add eth1 type veth peer name wire; ip addr add 10.9.0.1/24 dev eth1; ip link set eth1 up");
+	output("ip link add eth1 type veth peer name wire; ip addr add 10.9.0.1/24 dev eth1; ip link set "
+	       "eth1 up");
 	far = outside();
 	snprintf(command, sizeof(command), "ip link set wire netns %d", (int)far);
 	output(command);
@@ -828,10 +848,10 @@ static void a_nat_switch_translates(void **state)
 	frame = udp_frame(bench, 0, -1, "10.77.0.9", "10.9.0.2", 5555);
 	memcpy(frame.bytes + HEADER, gateway, sizeof(gateway));
 	send_frame(bench, 0, &frame);
-	/* The far end knows no way to 10.77.0.0/24, and drops what it could not answer (rp_filter): what it counts came
-	 * translated. Nobody listens on that port. */
-	snprintf(command, sizeof(command), "nsenter -t %d -n sh -c 'cat /proc/self/net/snmp' | grep ^Udp: | tail -1",
-		 (int)far);
+	/* The far end knows no way to 10.77.0.0/24, and drops what it could not answer (rp_filter): what it
+	 * counts came translated. Nobody listens on that port. */
+	snprintf(command, sizeof(command),
+		 "nsenter -t %d -n sh -c 'cat /proc/self/net/snmp' | grep ^Udp: | tail -1", (int)far);
 	assert_true(wait_for(command, "Udp: 0 1 "));
 	kill(far, SIGKILL);
 	waitpid(far, &status, 0);

@@ -104,7 +104,7 @@ static void what_goes_in_comes_out(void **state)
 	struct store_vm vm = machine(ID_A, "näme \"1\"");
 	struct seen seen;
 
-	assert_int_equal(store_schema_version(store), 3);
+	assert_int_equal(store_schema_version(store), 4);
 	assert_int_equal(store_vm_insert(store, &vm), 0);
 	seen = vms_of(store);
 	assert_int_equal(seen.count, 1);
@@ -252,6 +252,101 @@ static void storage_that_may_not_be_is_refused(void **state)
 	store_close(store);
 }
 
+static void network_comes_back_in_order(void **state)
+{
+	struct store *store = open_store();
+	struct store_network *network = calloc(1, sizeof(*network)), *back = calloc(1, sizeof(*back));
+	struct store_vm vm = machine(ID_A, "a");
+
+	assert_non_null(network);
+	assert_non_null(back);
+	network->nic_count = 2;
+	network->nics[0] = (struct store_nic){.id = "00000000-0000-4000-8000-0000000000F1",
+					      .element_name = "front",
+					      .mac = {0, 0x15, 0x5d, 1, 2, 3},
+					      .connection = true,
+					      .switch_id = "00000000-0000-4000-8000-0000000000E1",
+					      .switch_name = "lab",
+					      .enabled = true,
+					      .features = {true, false, true},
+					      .vlan_mode = 2,
+					      .native_vlan = 3,
+					      .trunk = {0x22, [511] = 0x40},
+					      .reservation_bps = 1,
+					      .limit_bps = UINT64_C(100000000000),
+					      .dhcp_guard = true,
+					      .monitor_mode = 2,
+					      .monitor_session = 255,
+					      .acl_count = 2};
+	network->nics[0].acls[0] = (struct store_acl){.id = "00000000-0000-4000-8000-0000000000D1",
+						      .name = "n",
+						      .direction = 1,
+						      .applicability = 2,
+						      .type = 3,
+						      .action = 2,
+						      .remote = "fe80::",
+						      .remote_prefix = 10};
+	network->nics[0].acls[1] = network->nics[0].acls[0];
+	network->nics[0].acls[1].id[35] = '2';
+	network->nics[1] = (struct store_nic){
+		.id = "00000000-0000-4000-8000-0000000000F2", .element_name = "back", .static_mac = true};
+	assert_int_equal(store_vm_insert(store, &vm), 0);
+	assert_int_equal(store_network_put(store, ID_A, network), 0);
+	/* Again, as a change does. */
+	assert_int_equal(store_network_put(store, ID_A, network), 0);
+	store_close(store);
+	store = open_store();
+	assert_int_equal(store_network_get(store, ID_A, back), 0);
+	assert_memory_equal(network, back, sizeof(*back));
+	/* An adapter of one machine is not another's; what cannot be is refused whole. */
+	network->nics[0].monitor_mode = 9;
+	assert_int_equal(store_network_put(store, ID_A, network), -1);
+	assert_int_equal(store_network_get(store, ID_A, back), 0);
+	assert_int_equal(back->nic_count, 2);
+	assert_int_equal(store_vm_delete(store, ID_A), 0);
+	assert_int_equal(store_network_get(store, ID_A, back), 0);
+	assert_int_equal(back->nic_count, 0);
+	store_close(store);
+	free(network);
+	free(back);
+}
+
+static int see_switch(void *context, const struct store_switch *record)
+{
+	struct store_switch *seen = context;
+
+	*seen = *record;
+	return 0;
+}
+
+static void switches_come_back(void **state)
+{
+	struct store *store = open_store();
+	struct store_switch record = {.id = "00000000-0000-4000-8000-0000000000E1",
+				      .element_name = "lab",
+				      .notes = "a\nb",
+				      .created_ms = 5,
+				      .internal_id = "00000000-0000-4000-8000-0000000000E2",
+				      .nat_subnet = "192.168.77.0/24"},
+			    seen = {0};
+
+	assert_int_equal(store_switch_put(store, &record), 0);
+	strcpy(record.element_name, "office");
+	assert_int_equal(store_switch_put(store, &record), 0);
+	assert_int_equal(store_switch_each(store, see_switch, &seen), 0);
+	assert_memory_equal(&seen, &record, sizeof(record));
+	/* An uplink without its port, translation without the host. */
+	strcpy(record.uplink, "eth0");
+	assert_int_equal(store_switch_put(store, &record), -1);
+	record.uplink[0] = record.internal_id[0] = 0;
+	assert_int_equal(store_switch_put(store, &record), -1);
+	assert_int_equal(store_switch_delete(store, record.id), 0);
+	seen.id[0] = 0;
+	assert_int_equal(store_switch_each(store, see_switch, &seen), 0);
+	assert_string_equal(seen.id, "");
+	store_close(store);
+}
+
 static void jobs_come_back_in_order(void **state)
 {
 	struct store *store = open_store();
@@ -351,6 +446,8 @@ int main(void)
 		CASE(settings_go_with_their_machine),
 		CASE(storage_comes_back_in_order),
 		CASE(storage_that_may_not_be_is_refused),
+		CASE(network_comes_back_in_order),
+		CASE(switches_come_back),
 		CASE(jobs_come_back_in_order),
 		CASE(a_kill_loses_only_what_was_not_committed),
 		CASE(a_rollback_leaves_nothing),

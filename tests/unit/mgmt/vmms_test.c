@@ -93,12 +93,36 @@ static void requests_have_the_contract_s_form(void **state)
 	free(text);
 	strcpy(vm.element_name, "n\"");
 	strcpy(vm.command_line, "a=\"b\"");
-	text = worker_wire_config(&vm, &nothing, &none, 9, NULL);
+	text = worker_wire_config(&vm, &nothing, &none, 9, NULL, NULL);
 	assert_string_equal(
 		text, "{\"version\":1,\"id\":\"I\",\"name\":\"n\\\"\",\"processors\":{\"count\":2},"
 		      "\"memory\":{\"startup_mib\":512},\"boot\":{\"kind\":\"linux\",\"command_line\":"
 		      "\"a=\\\"b\\\"\"},\"devices\":[{\"type\":\"com\",\"port\":1},{\"type\":\"keyboard\","
 		      "\"instance\":\"D34B2567-B9B6-42B9-8778-0A4EC0B955BF\"}]}");
+	free(text);
+}
+
+static void adapters_have_the_contract_s_form(void **state)
+{
+	static struct store_network network = {
+		.nic_count = 2,
+		.nics = {{.id = "N0", .element_name = "front", .mac = {0, 0x15, 0x5d, 0xa, 0xb, 0xc},
+			  .features = {[STORE_FEATURE_SECURITY] = true}, .mac_spoofing = true, .router_guard = true},
+			 {.id = "N1", .element_name = "b\"", .dhcp_guard = true}}};
+	static const struct network_devices adapters = {
+		.network = &network, .numbers = {2, 2, {{7, 8}, {9, 10}}}, .connected = {true, false}};
+	static const struct store_storage nothing;
+	static const struct disk_set none;
+	struct store_vm vm = {.id = "I"};
+	char *text = worker_wire_config(&vm, &nothing, &none, 9, NULL, &adapters);
+
+	assert_non_null(strstr(
+		text, "{\"type\":\"nic\",\"instance\":\"N0\",\"name\":\"front\",\"mac\":\"00-15-5D-0A-0B-0C\","
+		      "\"mtu\":1500,\"taps\":[7,8],\"link\":\"up\",\"mac_spoofing\":true,\"guard_dhcp\":false,"
+		      "\"guard_router\":true},"
+		      "{\"type\":\"nic\",\"instance\":\"N1\",\"name\":\"b\\\"\",\"mac\":\"00-00-00-00-00-00\","
+		      "\"mtu\":1500,\"taps\":[9,10],\"link\":\"down\",\"mac_spoofing\":false,\"guard_dhcp\":false,"
+		      "\"guard_router\":false}"));
 	free(text);
 }
 
@@ -122,7 +146,7 @@ static void devices_have_the_contract_s_form(void **state)
 		[3] = {.count = 3, .layers = {{.format = IMAGE_VHDX}, {.format = IMAGE_VHDX}, {.format = IMAGE_VHD}}}};
 	const struct disk_set disks = {4, chains};
 	struct store_vm vm = {.id = "I", .components = {[STORE_KVP] = true}};
-	char *text = worker_wire_config(&vm, &storage, &disks, 9, NULL);
+	char *text = worker_wire_config(&vm, &storage, &disks, 9, NULL, NULL);
 	const char *devices = strstr(text, "\"devices\":");
 
 	assert_non_null(devices);
@@ -340,6 +364,7 @@ int main(void)
 		cmocka_unit_test(a_status_is_taken_with_care),
 		cmocka_unit_test(requests_have_the_contract_s_form),
 		cmocka_unit_test(devices_have_the_contract_s_form),
+		cmocka_unit_test(adapters_have_the_contract_s_form),
 		cmocka_unit_test(the_console_log_keeps_the_end),
 		cmocka_unit_test(only_files_below_allowed_directories),
 		cmocka_unit_test(a_disk_has_one_writer_or_many_readers),
