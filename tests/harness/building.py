@@ -89,7 +89,7 @@ def build_image(kernel, newer, out=paths.IMAGE):
                 "--kernel-version", kernel.version, "--kernel-image", kernel.image, "--kernel-tree", kernel.tree]
         argv += ["--efi", paths.EFI, "--vid", paths.VID, "--disk", paths.GUEST_ROOT]
         argv += ["--child-kernel", f"{newer.version}:{newer.image}:{newer.tree}"]
-        for program in (paths.VMMS, paths.VMWP, paths.VID_PROBE):
+        for program in (paths.VMMS, paths.VMWP, paths.VHDTOOL, paths.VID_PROBE, paths.DNSMASQ):
             argv += ["--program", program]
         for guest in sorted(paths.GUESTS.glob("*.bin")):
             argv += ["--guest", guest]

@@ -18,5 +18,7 @@ VID = BUILD / "vid/vid.ko"
 VMMS = BUILD / "host/mgmt-service/vmms"
 HVSH = BUILD / "host/mgmt-service/hvsh"
 VMWP = BUILD / "host/parent/worker/vmwp"
+VHDTOOL = BUILD / "host/parent/vhdtool/vhdtool"
+DNSMASQ = pathlib.Path("/usr/sbin/dnsmasq")
 VID_PROBE = BUILD / "host/parent/libvid/vid-probe"
 GUESTS = BUILD / "host/tests/guests"
