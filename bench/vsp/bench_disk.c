@@ -35,7 +35,7 @@ static int open_vhdx(int fd, struct block_disk **ret_disk)
 {
 	const struct vhdx_create_options make = { .type = VHDX_DYNAMIC, .bytes = DISK_BYTES, .block_bytes = 2u << 20 };
 	const struct vhdx_open_options options = { .read_only = false };
-	struct vhdx_failure failure = { "" };
+	struct block_failure failure = { "" };
 	struct block_file *file;
 	int r = vhdx_create(fd, &make, &failure);
 

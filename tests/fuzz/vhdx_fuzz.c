@@ -48,7 +48,7 @@ static const struct vhdx_open_options writable;
 static struct block_disk *open_disk(struct block_host *host, struct memory_file *file, struct block_disk *parent,
 				    const struct vhdx_open_options *options)
 {
-	struct vhdx_failure failure = { "" };
+	struct block_failure failure = { "" };
 	struct block_disk *disk;
 
 	if (vhdx_open(&host->host, &file->file, parent, options, &disk, &failure) == 0)
@@ -61,7 +61,7 @@ static struct memory_file *image(struct block_host *host, const struct vhdx_crea
 {
 	struct memory_file *file = memory_file_new(&host->host);
 	const int fd = memfd_create("vhdx", 0);
-	struct vhdx_failure failure;
+	struct block_failure failure;
 
 	CHECK(vhdx_create(fd, options, &failure) == 0);
 	memory_file_load(file, fd);

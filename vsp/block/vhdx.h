@@ -9,15 +9,11 @@
 #define VSP_BLOCK_VHDX_H
 
 #include "block/block.h"
+#include "block/failure.h"
 #include "block/file.h"
 #include "block/vhdx_format.h"
 
 #define VHDX_PATH_MAX 1024u
-
-/* Why something was refused: one line for whoever named the file. */
-struct vhdx_failure {
-	char text[160];
-};
 
 enum vhdx_type {
 	VHDX_FIXED,
@@ -60,13 +56,13 @@ struct vhdx_open_options {
  * -errno of reading. `failure` then says why.
  */
 int vhdx_open(const struct vsp_host *host, struct block_file *file, struct block_disk *parent,
-	      const struct vhdx_open_options *options, struct block_disk **ret_disk, struct vhdx_failure *failure);
+	      const struct vhdx_open_options *options, struct block_disk **ret_disk, struct block_failure *failure);
 
 /* false: not a VHDX. What a differencing disk's locator must hold. */
 bool vhdx_data_write_guid(const struct block_disk *disk, struct vhdx_guid *ret_guid);
 
 /* What a file says of itself; takes nothing. As vhdx_open, without a look at the BAT or the parent. */
-int vhdx_inspect(int fd, struct vhdx_info *ret_info, struct vhdx_failure *failure);
+int vhdx_inspect(int fd, struct vhdx_info *ret_info, struct block_failure *failure);
 
 struct vhdx_create_options {
 	enum vhdx_type type;
@@ -82,7 +78,7 @@ struct vhdx_create_options {
  * Makes an empty file a VHDX, on the caller's time, and syncs it. 0; -EINVAL options; -EEXIST the file is not empty;
  * -errno of writing.
  */
-int vhdx_create(int fd, const struct vhdx_create_options *options, struct vhdx_failure *failure);
+int vhdx_create(int fd, const struct vhdx_create_options *options, struct block_failure *failure);
 
 /* "{01234567-89AB-CDEF-0123-456789ABCDEF}", with its terminator. */
 #define VHDX_GUID_TEXT 39

@@ -44,7 +44,7 @@ static int write_all(int fd, const void *data, size_t bytes, uint64_t offset)
 }
 
 static int check_options(const struct vhdx_create_options *options, struct vhdx_layout *layout,
-			 struct vhdx_failure *failure)
+			 struct block_failure *failure)
 {
 	struct vhdx_info *info = &layout->info;
 
@@ -55,14 +55,15 @@ static int check_options(const struct vhdx_create_options *options, struct vhdx_
 	info->logical_bytes = options->logical_bytes ? options->logical_bytes : 512;
 	info->physical_bytes = options->physical_bytes ? options->physical_bytes : 4096;
 	if (info->bytes == 0 || info->bytes > VHDX_DISK_BYTES_MAX)
-		return vhdx_fail(failure, -EINVAL, "a disk of %llu bytes: 1 sector to 64 TiB are possible",
-				 (unsigned long long)info->bytes);
+		return block_failure_set(failure, -EINVAL, "a disk of %llu bytes: 1 sector to 64 TiB are possible",
+					 (unsigned long long)info->bytes);
 	if (info->physical_bytes < info->logical_bytes || !vhdx_geometry(layout))
-		return vhdx_fail(failure, -EINVAL, "blocks of %u bytes, sectors of %u and %u, size %llu: not possible",
-				 info->block_bytes, info->logical_bytes, info->physical_bytes,
-				 (unsigned long long)info->bytes);
+		return block_failure_set(failure, -EINVAL,
+					 "blocks of %u bytes, sectors of %u and %u, size %llu: not possible",
+					 info->block_bytes, info->logical_bytes, info->physical_bytes,
+					 (unsigned long long)info->bytes);
 	if (options->type == VHDX_DIFFERENCING && vhdx_guid_is_null(&options->parent.linkage))
-		return vhdx_fail(failure, -EINVAL, "a differencing disk needs its parent's data write GUID");
+		return block_failure_set(failure, -EINVAL, "a differencing disk needs its parent's data write GUID");
 	layout->bat = (struct vhdx_extent){ BAT_OFFSET, whole_mib(layout->bat_count * sizeof(uint64_t)) };
 	layout->file_bytes = layout->bat.offset + layout->bat.bytes;
 	return 0;
@@ -130,7 +131,7 @@ static void add_item(struct metadata *metadata, struct vhdx_guid guid, const voi
 }
 
 static int write_metadata(int fd, const struct vhdx_layout *layout, const struct vhdx_create_options *options,
-			  uint8_t *buffer, struct vhdx_failure *failure)
+			  uint8_t *buffer, struct block_failure *failure)
 {
 	struct metadata metadata = { buffer, { .signature = VHDX_METADATA_SIGNATURE }, VHDX_METADATA_TABLE_BYTES };
 	const struct vhdx_info *info = &layout->info;
@@ -154,7 +155,7 @@ static int write_metadata(int fd, const struct vhdx_layout *layout, const struct
 		const size_t bytes = vhdx_locator_encode(&options->parent, locator);
 
 		if (bytes == 0)
-			return vhdx_fail(failure, -EINVAL, "the parent's paths are not UTF-8, or too long");
+			return block_failure_set(failure, -EINVAL, "the parent's paths are not UTF-8, or too long");
 		add_item(&metadata, (struct vhdx_guid)VHDX_ITEM_PARENT_LOCATOR, locator, (uint32_t)bytes, 0);
 	}
 	memcpy(buffer, &metadata.header, sizeof metadata.header);
@@ -190,7 +191,7 @@ static int set_size(int fd, const struct vhdx_layout *layout)
 }
 
 static int write_file(int fd, struct vhdx_layout *layout, const struct vhdx_create_options *options, uint8_t *buffer,
-		      struct vhdx_failure *failure)
+		      struct block_failure *failure)
 {
 	int r = layout->info.type == VHDX_FIXED ? write_fixed_bat(fd, layout) : 0;
 
@@ -210,7 +211,7 @@ static int write_file(int fd, struct vhdx_layout *layout, const struct vhdx_crea
 	return r;
 }
 
-int vhdx_create(int fd, const struct vhdx_create_options *options, struct vhdx_failure *failure)
+int vhdx_create(int fd, const struct vhdx_create_options *options, struct block_failure *failure)
 {
 	struct vhdx_layout *layout = calloc(1, sizeof *layout);
 	uint8_t *buffer = malloc(VHDX_METADATA_TABLE_BYTES + 2 * VHDX_LOCATOR_BYTES_MAX);
@@ -223,15 +224,15 @@ int vhdx_create(int fd, const struct vhdx_create_options *options, struct vhdx_f
 	else if (fstat(fd, &st) < 0)
 		r = -errno;
 	else if (!S_ISREG(st.st_mode))
-		r = vhdx_fail(failure, -EINVAL, "only a regular file can become a VHDX");
+		r = block_failure_set(failure, -EINVAL, "only a regular file can become a VHDX");
 	else if (st.st_size != 0)
-		r = vhdx_fail(failure, -EEXIST, "the file is not empty");
+		r = block_failure_set(failure, -EEXIST, "the file is not empty");
 	else
 		r = check_options(options, layout, failure);
 	if (r == 0)
 		r = write_file(fd, layout, options, buffer, failure);
 	if (r && failure->text[0] == 0)
-		(void)vhdx_fail(failure, r, "the file cannot be written: %s", strerror(-r));
+		(void)block_failure_set(failure, r, "the file cannot be written: %s", strerror(-r));
 	free(buffer);
 	free(layout);
 	return r;
@@ -260,7 +261,7 @@ static int read_fd(void *context, uint64_t offset, void *buffer, size_t bytes)
 	return 0;
 }
 
-int vhdx_inspect(int fd, struct vhdx_info *ret_info, struct vhdx_failure *failure)
+int vhdx_inspect(int fd, struct vhdx_info *ret_info, struct block_failure *failure)
 {
 	struct vhdx_source source = { .read = read_fd, .context = &fd };
 	const off_t end = lseek(fd, 0, SEEK_END);
@@ -269,10 +270,10 @@ int vhdx_inspect(int fd, struct vhdx_info *ret_info, struct vhdx_failure *failur
 
 	failure->text[0] = 0;
 	if (end < 0)
-		return vhdx_fail(failure, -errno, "the file cannot be read: %s", strerror(errno));
+		return block_failure_set(failure, -errno, "the file cannot be read: %s", strerror(errno));
 	layout = calloc(1, sizeof *layout);
 	if (!layout)
-		return vhdx_fail(failure, -ENOMEM, "out of memory");
+		return block_failure_set(failure, -ENOMEM, "out of memory");
 	source.file_bytes = (uint64_t)end;
 	r = vhdx_layout_read(&source, layout, failure);
 	if (r == 0)

@@ -2,23 +2,11 @@
 #include "block/vhdx_layout.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "block/crc32c.h"
 #include "block/vhdx_replay.h"
-
-int vhdx_fail(struct vhdx_failure *failure, int error, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	(void)vsnprintf(failure->text, sizeof failure->text, format, arguments);
-	va_end(arguments);
-	return error;
-}
 
 bool vhdx_guid_is(const struct vhdx_guid *guid, struct vhdx_guid other)
 {
@@ -50,19 +38,20 @@ static bool checksum_ok(const uint8_t *data, size_t bytes, size_t field)
 	return said == crc32c(crc, data + field + sizeof said, bytes - field - sizeof said);
 }
 
-static int read_identifier(const struct vhdx_source *source, struct vhdx_failure *failure)
+static int read_identifier(const struct vhdx_source *source, struct block_failure *failure)
 {
 	uint8_t page[VHDX_PAGE_BYTES];
 	uint64_t signature;
 	int r = source->read(source->context, 0, page, sizeof page);
 
 	if (r)
-		return vhdx_fail(failure, r, "the file cannot be read: %s", strerror(-r));
+		return block_failure_set(failure, r, "the file cannot be read: %s", strerror(-r));
 	memcpy(&signature, page, sizeof signature);
-	return signature == VHDX_FILE_SIGNATURE ? 0 : vhdx_fail(failure, -EINVAL, "not a VHDX: no signature \"vhdxfile\"");
+	return signature == VHDX_FILE_SIGNATURE ? 0 :
+	       block_failure_set(failure, -EINVAL, "not a VHDX: no signature \"vhdxfile\"");
 }
 
-static int read_headers(const struct vhdx_source *source, struct vhdx_layout *layout, struct vhdx_failure *failure)
+static int read_headers(const struct vhdx_source *source, struct vhdx_layout *layout, struct block_failure *failure)
 {
 	bool any = false;
 
@@ -71,7 +60,7 @@ static int read_headers(const struct vhdx_source *source, struct vhdx_layout *la
 		int r = source->read(source->context, VHDX_HEADER_OFFSET(slot), &header, sizeof header);
 
 		if (r)
-			return vhdx_fail(failure, r, "header %u cannot be read: %s", slot + 1, strerror(-r));
+			return block_failure_set(failure, r, "header %u cannot be read: %s", slot + 1, strerror(-r));
 		if (header.signature != VHDX_HEADER_SIGNATURE ||
 		    !checksum_ok((const uint8_t *)&header, sizeof header, offsetof(struct vhdx_header, checksum)))
 			continue;
@@ -82,27 +71,29 @@ static int read_headers(const struct vhdx_source *source, struct vhdx_layout *la
 		any = true;
 	}
 	if (!any)
-		return vhdx_fail(failure, -EINVAL, "both headers are damaged");
+		return block_failure_set(failure, -EINVAL, "both headers are damaged");
 	if (layout->header.version != 1)
-		return vhdx_fail(failure, -ENOTSUP, "version %u of VHDX is not supported", layout->header.version);
+		return block_failure_set(failure, -ENOTSUP, "version %u of VHDX is not supported",
+					 layout->header.version);
 	return 0;
 }
 
-static int check_log(const struct vhdx_layout *layout, struct vhdx_failure *failure)
+static int check_log(const struct vhdx_layout *layout, struct block_failure *failure)
 {
 	const struct vhdx_header *header = &layout->header;
 
 	if (header->log_bytes == 0 || header->log_bytes % VHDX_MIB || header->log_offset % VHDX_MIB ||
 	    header->log_offset < VHDX_MIB || header->log_offset > VHDX_FILE_BYTES_MAX)
-		return vhdx_fail(failure, -EINVAL, "log at %#llx, %#x bytes: not whole MiB behind the headers",
-				 (unsigned long long)header->log_offset, header->log_bytes);
+		return block_failure_set(failure, -EINVAL, "log at %#llx, %#x bytes: not whole MiB behind the headers",
+					 (unsigned long long)header->log_offset, header->log_bytes);
 	if (header->log_bytes > VHDX_LOG_BYTES_MAX)
-		return vhdx_fail(failure, -ENOTSUP, "a log of %u MiB is not supported, %u are the limit",
-				 header->log_bytes / VHDX_MIB, VHDX_LOG_BYTES_MAX / VHDX_MIB);
+		return block_failure_set(failure, -ENOTSUP, "a log of %u MiB is not supported, %u are the limit",
+					 header->log_bytes / VHDX_MIB, VHDX_LOG_BYTES_MAX / VHDX_MIB);
 	if (vhdx_guid_is_null(&header->log_guid))
 		return 0;
 	if (header->log_version != 0)
-		return vhdx_fail(failure, -ENOTSUP, "version %u of the log is not supported", header->log_version);
+		return block_failure_set(failure, -ENOTSUP, "version %u of the log is not supported",
+					 header->log_version);
 	return 0;
 }
 
@@ -111,7 +102,7 @@ static bool overlap(const struct vhdx_extent *a, const struct vhdx_extent *b)
 	return a->offset < b->offset + b->bytes && b->offset < a->offset + a->bytes;
 }
 
-static int add_region(struct vhdx_layout *layout, const struct vhdx_region_entry *entry, struct vhdx_failure *failure)
+static int add_region(struct vhdx_layout *layout, const struct vhdx_region_entry *entry, struct block_failure *failure)
 {
 	const struct vhdx_extent extent = { entry->offset, entry->bytes };
 	const struct vhdx_extent log = { layout->header.log_offset, layout->header.log_bytes };
@@ -121,20 +112,21 @@ static int add_region(struct vhdx_layout *layout, const struct vhdx_region_entry
 
 	vhdx_guid_format(&entry->guid, text);
 	if (!bat && !metadata && (entry->flags & VHDX_REGION_REQUIRED))
-		return vhdx_fail(failure, -ENOTSUP, "the file needs region %s, which is unknown", text);
+		return block_failure_set(failure, -ENOTSUP, "the file needs region %s, which is unknown", text);
 	if (extent.offset < VHDX_MIB || extent.offset % VHDX_MIB || extent.bytes == 0 || extent.bytes % VHDX_MIB ||
 	    extent.offset > VHDX_FILE_BYTES_MAX)
-		return vhdx_fail(failure, -EINVAL, "region %s at %#llx, %#llx bytes: not whole MiB behind the headers", text,
-				 (unsigned long long)extent.offset, (unsigned long long)extent.bytes);
+		return block_failure_set(failure, -EINVAL,
+					 "region %s at %#llx, %#llx bytes: not whole MiB behind the headers", text,
+					 (unsigned long long)extent.offset, (unsigned long long)extent.bytes);
 	if (layout->region_count == VHDX_REGIONS_MAX)
-		return vhdx_fail(failure, -ENOTSUP, "more than %u regions are not supported", VHDX_REGIONS_MAX);
+		return block_failure_set(failure, -ENOTSUP, "more than %u regions are not supported", VHDX_REGIONS_MAX);
 	for (unsigned i = 0; i < layout->region_count; i++)
 		if (overlap(&extent, &layout->regions[i]))
-			return vhdx_fail(failure, -EINVAL, "region %s overlaps another", text);
+			return block_failure_set(failure, -EINVAL, "region %s overlaps another", text);
 	if (overlap(&extent, &log))
-		return vhdx_fail(failure, -EINVAL, "region %s overlaps the log", text);
+		return block_failure_set(failure, -EINVAL, "region %s overlaps the log", text);
 	if ((bat && layout->bat.bytes) || (metadata && layout->metadata.bytes))
-		return vhdx_fail(failure, -EINVAL, "region %s is there twice", text);
+		return block_failure_set(failure, -EINVAL, "region %s is there twice", text);
 	if (bat)
 		layout->bat = extent;
 	if (metadata)
@@ -143,14 +135,14 @@ static int add_region(struct vhdx_layout *layout, const struct vhdx_region_entry
 	return 0;
 }
 
-static int decode_regions(const uint8_t *table, struct vhdx_layout *layout, struct vhdx_failure *failure)
+static int decode_regions(const uint8_t *table, struct vhdx_layout *layout, struct block_failure *failure)
 {
 	struct vhdx_region_table header;
 	int r = 0;
 
 	memcpy(&header, table, sizeof header);
 	if (header.entry_count > VHDX_REGION_ENTRIES_MAX)
-		return vhdx_fail(failure, -EINVAL, "a region table with %u entries", header.entry_count);
+		return block_failure_set(failure, -EINVAL, "a region table with %u entries", header.entry_count);
 	for (unsigned i = 0; r == 0 && i < header.entry_count; i++) {
 		struct vhdx_region_entry entry;
 
@@ -158,27 +150,28 @@ static int decode_regions(const uint8_t *table, struct vhdx_layout *layout, stru
 		r = add_region(layout, &entry, failure);
 	}
 	if (r == 0 && layout->bat.bytes == 0)
-		r = vhdx_fail(failure, -EINVAL, "no BAT region");
+		r = block_failure_set(failure, -EINVAL, "no BAT region");
 	if (r == 0 && layout->metadata.bytes == 0)
-		r = vhdx_fail(failure, -EINVAL, "no metadata region");
+		r = block_failure_set(failure, -EINVAL, "no metadata region");
 	return r;
 }
 
 static int read_regions(const struct vhdx_source *source, uint8_t *table, struct vhdx_layout *layout,
-			struct vhdx_failure *failure)
+			struct block_failure *failure)
 {
 	for (unsigned copy = 0; copy < 2; copy++) {
 		uint32_t signature;
 		int r = vhdx_source_read(source, VHDX_REGION_OFFSET(copy), table, VHDX_REGION_TABLE_BYTES);
 
 		if (r)
-			return vhdx_fail(failure, r, "region table %u cannot be read: %s", copy + 1, strerror(-r));
+			return block_failure_set(failure, r, "region table %u cannot be read: %s", copy + 1,
+						 strerror(-r));
 		memcpy(&signature, table, sizeof signature);
 		if (signature == VHDX_REGION_SIGNATURE &&
 		    checksum_ok(table, VHDX_REGION_TABLE_BYTES, offsetof(struct vhdx_region_table, checksum)))
 			return decode_regions(table, layout, failure);
 	}
-	return vhdx_fail(failure, -EINVAL, "both region tables are damaged");
+	return block_failure_set(failure, -EINVAL, "both region tables are damaged");
 }
 
 struct items {
@@ -191,7 +184,7 @@ struct items {
 /* An item's bytes into a buffer; how many it has, 0: not there. */
 static int read_item(const struct vhdx_source *source, const struct vhdx_layout *layout, struct items *items,
 		     struct vhdx_guid guid, void *buffer, size_t bytes_min, size_t bytes_max, size_t *ret_bytes,
-		     struct vhdx_failure *failure)
+		     struct block_failure *failure)
 {
 	*ret_bytes = 0;
 	for (unsigned i = 0; i < items->count; i++) {
@@ -204,22 +197,23 @@ static int read_item(const struct vhdx_source *source, const struct vhdx_layout 
 		if ((entry.flags & VHDX_ITEM_USER) || !vhdx_guid_is(&entry.guid, guid))
 			continue;
 		if (*ret_bytes)
-			return vhdx_fail(failure, -EINVAL, "a metadata item is there twice");
+			return block_failure_set(failure, -EINVAL, "a metadata item is there twice");
 		end = (uint64_t)entry.offset + entry.bytes;
 		if (entry.offset < VHDX_METADATA_TABLE_BYTES || end > layout->metadata.bytes || entry.bytes < bytes_min ||
 		    entry.bytes > bytes_max)
-			return vhdx_fail(failure, -EINVAL, "a metadata item at %#x with %u bytes", entry.offset, entry.bytes);
+			return block_failure_set(failure, -EINVAL, "a metadata item at %#x with %u bytes",
+						 entry.offset, entry.bytes);
 		first = entry.offset & ~(VHDX_PAGE_BYTES - 1u);
 		end = (end + VHDX_PAGE_BYTES - 1) & ~(uint64_t)(VHDX_PAGE_BYTES - 1u);
 		pages = malloc(end - first);
 		if (!pages)
-			return vhdx_fail(failure, -ENOMEM, "out of memory");
+			return block_failure_set(failure, -ENOMEM, "out of memory");
 		r = vhdx_source_read(source, layout->metadata.offset + first, pages, end - first);
 		if (r == 0)
 			memcpy(buffer, pages + (entry.offset - first), entry.bytes);
 		free(pages);
 		if (r)
-			return vhdx_fail(failure, r, "metadata cannot be read: %s", strerror(-r));
+			return block_failure_set(failure, r, "metadata cannot be read: %s", strerror(-r));
 		*ret_bytes = entry.bytes;
 		items->known += !!(entry.flags & VHDX_ITEM_REQUIRED);
 	}
@@ -227,36 +221,36 @@ static int read_item(const struct vhdx_source *source, const struct vhdx_layout 
 }
 
 static int need_item(const struct vhdx_source *source, const struct vhdx_layout *layout, struct items *items,
-		     struct vhdx_guid guid, void *value, size_t bytes, const char *what, struct vhdx_failure *failure)
+		     struct vhdx_guid guid, void *value, size_t bytes, const char *what, struct block_failure *failure)
 {
 	size_t got;
 	int r = read_item(source, layout, items, guid, value, bytes, bytes, &got, failure);
 
 	if (r == 0 && got == 0)
-		r = vhdx_fail(failure, -EINVAL, "no metadata item with the %s", what);
+		r = block_failure_set(failure, -EINVAL, "no metadata item with the %s", what);
 	return r;
 }
 
 static int read_locator(const struct vhdx_source *source, struct vhdx_layout *layout, struct items *items,
-			struct vhdx_failure *failure)
+			struct block_failure *failure)
 {
 	uint8_t *item = malloc(VHDX_METADATA_ITEM_MAX);
 	size_t bytes;
 	int r;
 
 	if (!item)
-		return vhdx_fail(failure, -ENOMEM, "out of memory");
+		return block_failure_set(failure, -ENOMEM, "out of memory");
 	r = read_item(source, layout, items, (struct vhdx_guid)VHDX_ITEM_PARENT_LOCATOR, item,
 		      sizeof(struct vhdx_locator_header), VHDX_METADATA_ITEM_MAX, &bytes, failure);
 	if (r == 0 && layout->info.type == VHDX_DIFFERENCING)
 		r = bytes ? vhdx_locator_decode(item, bytes, &layout->info.parent, failure) :
-			    vhdx_fail(failure, -EINVAL, "a differencing disk without a parent locator");
+			    block_failure_set(failure, -EINVAL, "a differencing disk without a parent locator");
 	free(item);
 	return r;
 }
 
 static int read_parameters(const struct vhdx_source *source, struct vhdx_layout *layout, struct items *items,
-			   struct vhdx_failure *failure)
+			   struct block_failure *failure)
 {
 	struct vhdx_info *info = &layout->info;
 	struct vhdx_file_parameters parameters;
@@ -285,17 +279,17 @@ static int read_parameters(const struct vhdx_source *source, struct vhdx_layout 
 }
 
 static int read_metadata(const struct vhdx_source *source, uint8_t *table, struct vhdx_layout *layout,
-			 struct vhdx_failure *failure)
+			 struct block_failure *failure)
 {
 	struct vhdx_metadata_table header;
 	struct items items = { .table = table };
 	int r = vhdx_source_read(source, layout->metadata.offset, table, VHDX_METADATA_TABLE_BYTES);
 
 	if (r)
-		return vhdx_fail(failure, r, "the metadata table cannot be read: %s", strerror(-r));
+		return block_failure_set(failure, r, "the metadata table cannot be read: %s", strerror(-r));
 	memcpy(&header, table, sizeof header);
 	if (header.signature != VHDX_METADATA_SIGNATURE || header.entry_count > VHDX_METADATA_ENTRIES_MAX)
-		return vhdx_fail(failure, -EINVAL, "the metadata table is damaged");
+		return block_failure_set(failure, -EINVAL, "the metadata table is damaged");
 	items.count = header.entry_count;
 	for (unsigned i = 0; i < items.count; i++) {
 		struct vhdx_metadata_entry entry;
@@ -305,7 +299,7 @@ static int read_metadata(const struct vhdx_source *source, uint8_t *table, struc
 	}
 	r = read_parameters(source, layout, &items, failure);
 	if (r == 0 && items.known < items.required)
-		r = vhdx_fail(failure, -ENOTSUP, "the file needs a metadata item that is unknown");
+		r = block_failure_set(failure, -ENOTSUP, "the file needs a metadata item that is unknown");
 	return r;
 }
 
@@ -335,24 +329,25 @@ bool vhdx_geometry(struct vhdx_layout *layout)
 	return true;
 }
 
-static int check_geometry(struct vhdx_layout *layout, struct vhdx_failure *failure)
+static int check_geometry(struct vhdx_layout *layout, struct block_failure *failure)
 {
 	struct vhdx_info *info = &layout->info;
 
 	if (!vhdx_geometry(layout))
-		return vhdx_fail(failure, -EINVAL, "a disk of %llu bytes in blocks of %u, sectors of %u and %u",
-				 (unsigned long long)info->bytes, info->block_bytes, info->logical_bytes,
-				 info->physical_bytes);
+		return block_failure_set(failure, -EINVAL, "a disk of %llu bytes in blocks of %u, sectors of %u and %u",
+					 (unsigned long long)info->bytes, info->block_bytes, info->logical_bytes,
+					 info->physical_bytes);
 	/* Somebody may say 4096 and 512: the waist wants an order. */
 	if (info->physical_bytes < info->logical_bytes)
 		info->physical_bytes = info->logical_bytes;
 	if (layout->bat.bytes / sizeof(uint64_t) < layout->bat_count)
-		return vhdx_fail(failure, -EINVAL, "a BAT region of %llu bytes for %llu entries",
-				 (unsigned long long)layout->bat.bytes, (unsigned long long)layout->bat_count);
+		return block_failure_set(failure, -EINVAL, "a BAT region of %llu bytes for %llu entries",
+					 (unsigned long long)layout->bat.bytes, (unsigned long long)layout->bat_count);
 	return 0;
 }
 
-static int read_all(struct vhdx_source *source, uint8_t *table, struct vhdx_layout *layout, struct vhdx_failure *failure)
+static int read_all(struct vhdx_source *source, uint8_t *table, struct vhdx_layout *layout,
+		    struct block_failure *failure)
 {
 	int r = read_identifier(source, failure);
 
@@ -371,7 +366,7 @@ static int read_all(struct vhdx_source *source, uint8_t *table, struct vhdx_layo
 	return r;
 }
 
-int vhdx_layout_read(struct vhdx_source *source, struct vhdx_layout *layout, struct vhdx_failure *failure)
+int vhdx_layout_read(struct vhdx_source *source, struct vhdx_layout *layout, struct block_failure *failure)
 {
 	uint8_t *table = malloc(VHDX_REGION_TABLE_BYTES);
 	int r;
@@ -379,7 +374,7 @@ int vhdx_layout_read(struct vhdx_source *source, struct vhdx_layout *layout, str
 	_Static_assert(VHDX_REGION_TABLE_BYTES == VHDX_METADATA_TABLE_BYTES, "one buffer for both tables");
 	memset(layout, 0, sizeof *layout);
 	if (!table)
-		return vhdx_fail(failure, -ENOMEM, "out of memory");
+		return block_failure_set(failure, -ENOMEM, "out of memory");
 	layout->file_bytes = source->file_bytes;
 	r = read_all(source, table, layout, failure);
 	free(table);

@@ -52,18 +52,16 @@ static inline uint64_t vhdx_bat_bitmap_index(unsigned chunk_shift, uint64_t chun
 bool vhdx_geometry(struct vhdx_layout *layout);
 
 /* On success source->replay may be set: vhdx_replay_free. 0, -errno as vhdx_open. */
-int vhdx_layout_read(struct vhdx_source *source, struct vhdx_layout *layout, struct vhdx_failure *failure);
+int vhdx_layout_read(struct vhdx_source *source, struct vhdx_layout *layout, struct block_failure *failure);
 int vhdx_source_read(const struct vhdx_source *source, uint64_t offset, void *buffer, size_t bytes);
 
 bool vhdx_guid_is(const struct vhdx_guid *guid, struct vhdx_guid other);
 bool vhdx_guid_is_null(const struct vhdx_guid *guid);
 
 /* 0; -EINVAL with a reason. */
-int vhdx_locator_decode(const uint8_t *item, size_t bytes, struct vhdx_locator *locator, struct vhdx_failure *failure);
+int vhdx_locator_decode(const uint8_t *item, size_t bytes, struct vhdx_locator *locator, struct block_failure *failure);
 /* Into a buffer of VHDX_LOCATOR_BYTES_MAX; its bytes, 0: does not fit, or not UTF-8. */
 #define VHDX_LOCATOR_BYTES_MAX 16384u
 size_t vhdx_locator_encode(const struct vhdx_locator *locator, uint8_t *item);
-
-__attribute__((format(printf, 3, 4))) int vhdx_fail(struct vhdx_failure *failure, int error, const char *format, ...);
 
 #endif

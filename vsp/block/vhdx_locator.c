@@ -189,17 +189,18 @@ static bool set_pair(struct vhdx_locator *locator, const char *key, const uint8_
 	return true;			/* somebody else's */
 }
 
-int vhdx_locator_decode(const uint8_t *item, size_t bytes, struct vhdx_locator *locator, struct vhdx_failure *failure)
+int vhdx_locator_decode(const uint8_t *item, size_t bytes, struct vhdx_locator *locator, struct block_failure *failure)
 {
 	struct vhdx_locator_header header;
 
 	memset(locator, 0, sizeof *locator);
 	memcpy(&header, item, sizeof header);
 	if (!vhdx_guid_is(&header.type, (struct vhdx_guid)VHDX_LOCATOR_TYPE))
-		return vhdx_fail(failure, -ENOTSUP, "a parent that is not a VHDX");
+		return block_failure_set(failure, -ENOTSUP, "a parent that is not a VHDX");
 	if (header.pair_count > PAIRS_MAX ||
 	    sizeof header + header.pair_count * sizeof(struct vhdx_locator_entry) > bytes)
-		return vhdx_fail(failure, -EINVAL, "a parent locator with %u entries in %zu bytes", header.pair_count, bytes);
+		return block_failure_set(failure, -EINVAL, "a parent locator with %u entries in %zu bytes",
+					 header.pair_count, bytes);
 	for (unsigned i = 0; i < header.pair_count; i++) {
 		struct vhdx_locator_entry entry;
 		char key[64];
@@ -207,14 +208,15 @@ int vhdx_locator_decode(const uint8_t *item, size_t bytes, struct vhdx_locator *
 		memcpy(&entry, item + sizeof header + i * sizeof entry, sizeof entry);
 		if (entry.key_offset > bytes || entry.key_bytes > bytes - entry.key_offset || entry.value_offset > bytes ||
 		    entry.value_bytes > bytes - entry.value_offset || (entry.key_bytes | entry.value_bytes) & 1u)
-			return vhdx_fail(failure, -EINVAL, "entry %u of the parent locator lies outside of it", i);
+			return block_failure_set(failure, -EINVAL, "entry %u of the parent locator lies outside of it",
+						 i);
 		if (!to_utf8(item + entry.key_offset, entry.key_bytes / 2, key, sizeof key))
 			continue;
 		if (!set_pair(locator, key, item + entry.value_offset, entry.value_bytes / 2))
-			return vhdx_fail(failure, -EINVAL, "the parent locator's %s is not understood", key);
+			return block_failure_set(failure, -EINVAL, "the parent locator's %s is not understood", key);
 	}
 	if (vhdx_guid_is_null(&locator->linkage))
-		return vhdx_fail(failure, -EINVAL, "the parent locator has no parent_linkage");
+		return block_failure_set(failure, -EINVAL, "the parent locator has no parent_linkage");
 	return 0;
 }
 

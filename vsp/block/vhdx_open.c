@@ -58,7 +58,7 @@ static int read_bat(struct vhdx *v, const struct vhdx_source *source, uint8_t *b
 	return 0;
 }
 
-static int load_bat(struct vhdx *v, const struct vhdx_source *source, struct vhdx_failure *failure)
+static int load_bat(struct vhdx *v, const struct vhdx_source *source, struct block_failure *failure)
 {
 	uint8_t *buffer;
 	size_t pages;
@@ -73,26 +73,27 @@ static int load_bat(struct vhdx *v, const struct vhdx_source *source, struct vhd
 	buffer = malloc(READ_BYTES);
 	if (!v->bat || !v->bat_dirty || !buffer) {
 		free(buffer);
-		return vhdx_fail(failure, -ENOMEM, "out of memory");
+		return block_failure_set(failure, -ENOMEM, "out of memory");
 	}
 	r = read_bat(v, source, buffer);
 	free(buffer);
-	return r ? vhdx_fail(failure, r, "the BAT cannot be read: %s", strerror(-r)) : 0;
+	return r ? block_failure_set(failure, r, "the BAT cannot be read: %s", strerror(-r)) : 0;
 }
 
 static int claim(struct vhdx *v, uint64_t offset, uint64_t bytes, const char *what, uint64_t number,
-		 struct vhdx_failure *failure)
+		 struct block_failure *failure)
 {
 	bool taken;
 
 	if (vhdx_space_claim(&v->space, offset, bytes, &taken))
 		return 0;
 	if (!taken)
-		return vhdx_fail(failure, -ENOMEM, "out of memory");
-	return vhdx_fail(failure, -EINVAL, "%s %" PRIu64 " at %#" PRIx64 " overlaps something else", what, number, offset);
+		return block_failure_set(failure, -ENOMEM, "out of memory");
+	return block_failure_set(failure, -EINVAL, "%s %" PRIu64 " at %#" PRIx64 " overlaps something else", what,
+				 number, offset);
 }
 
-static int check_entry(struct vhdx *v, uint64_t index, struct vhdx_failure *failure)
+static int check_entry(struct vhdx *v, uint64_t index, struct block_failure *failure)
 {
 	const uint64_t chunk = index / ((1ull << v->chunk_shift) + 1);
 	const bool bitmap = index % ((1ull << v->chunk_shift) + 1) == 1ull << v->chunk_shift;
@@ -104,24 +105,27 @@ static int check_entry(struct vhdx *v, uint64_t index, struct vhdx_failure *fail
 
 	if (state == 4 || state == 5 || (state == VHDX_BLOCK_PARTIAL && (bitmap || !differencing)) ||
 	    (bitmap && state != VHDX_BLOCK_NOT_PRESENT && state != VHDX_BLOCK_PRESENT))
-		return vhdx_fail(failure, -EINVAL, "%s %" PRIu64 " is in state %u", what, number, state);
+		return block_failure_set(failure, -EINVAL, "%s %" PRIu64 " is in state %u", what, number, state);
 	if (state < VHDX_BLOCK_PRESENT || (bitmap && !differencing)) {
 		/* What an absent block may say about a place binds nobody. */
 		v->bat[index] = state;
 		return 0;
 	}
 	if (offset < VHDX_MIB || offset >= v->layout.file_bytes)
-		return vhdx_fail(failure, -EINVAL, "%s %" PRIu64 " at %#" PRIx64 " lies outside the file", what, number, offset);
+		return block_failure_set(failure, -EINVAL, "%s %" PRIu64 " at %#" PRIx64 " lies outside the file",
+					 what, number, offset);
 	if (state == VHDX_BLOCK_PARTIAL &&
 	    VHDX_BAT_STATE(v->bat[vhdx_bat_bitmap_index(v->chunk_shift, chunk)]) != VHDX_BLOCK_PRESENT)
-		return vhdx_fail(failure, -EINVAL, "block %" PRIu64 " is partially present without a bitmap", number);
+		return block_failure_set(failure, -EINVAL, "block %" PRIu64 " is partially present without a bitmap",
+					 number);
 	/* In place a replay would change it; in memory there is nothing that would. */
 	if (!bitmap && v->replay && v->disk.info.read_only && vhdx_replay_touches(v->replay, offset, v->block_bytes))
-		return vhdx_fail(failure, -ENOTSUP, "the log holds data of block %" PRIu64 ": open it writable once", number);
+		return block_failure_set(failure, -ENOTSUP,
+					 "the log holds data of block %" PRIu64 ": open it writable once", number);
 	return claim(v, offset, bitmap ? VHDX_BITMAP_BYTES : v->block_bytes, what, number, failure);
 }
 
-static int check_bat(struct vhdx *v, struct vhdx_failure *failure)
+static int check_bat(struct vhdx *v, struct block_failure *failure)
 {
 	int r = claim(v, 0, VHDX_MIB, "header", 0, failure);
 
@@ -130,36 +134,38 @@ static int check_bat(struct vhdx *v, struct vhdx_failure *failure)
 	for (unsigned i = 0; r == 0 && i < v->layout.region_count; i++)
 		r = claim(v, v->layout.regions[i].offset, v->layout.regions[i].bytes, "region", i, failure);
 	if (r == 0 && !vhdx_space_extend(&v->space, v->layout.file_bytes))
-		r = vhdx_fail(failure, -ENOMEM, "out of memory");
+		r = block_failure_set(failure, -ENOMEM, "out of memory");
 	for (uint64_t index = 0; r == 0 && index < v->layout.bat_count; index++)
 		if (v->bat[index])
 			r = check_entry(v, index, failure);
 	return r;
 }
 
-static int check_parent(const struct vhdx *v, const struct block_disk *parent, struct vhdx_failure *failure)
+static int check_parent(const struct vhdx *v, const struct block_disk *parent, struct block_failure *failure)
 {
 	const struct vhdx_locator *locator = &v->layout.info.parent;
 	struct vhdx_guid guid;
 	char is[VHDX_GUID_TEXT], want[VHDX_GUID_TEXT];
 
 	if (v->layout.info.type != VHDX_DIFFERENCING)
-		return parent ? vhdx_fail(failure, -EINVAL, "the disk is not a differencing one, and has no parent") : 0;
+		return parent ? block_failure_set(failure, -EINVAL,
+						  "the disk is not a differencing one, and has no parent") : 0;
 	if (!parent)
-		return vhdx_fail(failure, -EINVAL, "a differencing disk needs its parent %.100s", locator->relative_path);
+		return block_failure_set(failure, -EINVAL, "a differencing disk needs its parent %.100s",
+					 locator->relative_path);
 	if (!vhdx_data_write_guid(parent, &guid))
-		return vhdx_fail(failure, -EINVAL, "the parent is not a VHDX");
+		return block_failure_set(failure, -EINVAL, "the parent is not a VHDX");
 	if (!parent->info.read_only)
-		return vhdx_fail(failure, -EINVAL, "the parent is not opened read-only");
+		return block_failure_set(failure, -EINVAL, "the parent is not opened read-only");
 	if (parent->info.logical_bytes > v->layout.info.logical_bytes)
-		return vhdx_fail(failure, -EINVAL, "the parent's sectors have %u bytes, the disk's %u",
-				 parent->info.logical_bytes, v->layout.info.logical_bytes);
+		return block_failure_set(failure, -EINVAL, "the parent's sectors have %u bytes, the disk's %u",
+					 parent->info.logical_bytes, v->layout.info.logical_bytes);
 	if (vhdx_guid_is(&locator->linkage, guid) ||
 	    (!vhdx_guid_is_null(&locator->linkage2) && vhdx_guid_is(&locator->linkage2, guid)))
 		return 0;
 	vhdx_guid_format(&guid, is);
 	vhdx_guid_format(&locator->linkage, want);
-	return vhdx_fail(failure, -ESTALE, "the parent has changed since: it is %s, not %s", is, want);
+	return block_failure_set(failure, -ESTALE, "the parent has changed since: it is %s, not %s", is, want);
 }
 
 static void set_up(struct vhdx *v, struct block_disk *parent, const struct vhdx_open_options *options)
@@ -187,23 +193,25 @@ static void set_up(struct vhdx *v, struct block_disk *parent, const struct vhdx_
 }
 
 static int open_disk(struct vhdx *v, struct block_disk *parent, const struct vhdx_open_options *options,
-		     struct vhdx_failure *failure)
+		     struct block_failure *failure)
 {
 	struct vhdx_source source = { .read = read_file, .context = v->file };
 	int r = v->file->ops->size(v->file, &source.file_bytes);
 
 	if (r)
-		return vhdx_fail(failure, r, "the file's size cannot be read: %s", strerror(-r));
+		return block_failure_set(failure, r, "the file's size cannot be read: %s", strerror(-r));
 	if (source.file_bytes > VHDX_FILE_BYTES_MAX)
-		return vhdx_fail(failure, -ENOTSUP, "a file of %" PRIu64 " bytes is not supported", source.file_bytes);
+		return block_failure_set(failure, -ENOTSUP, "a file of %" PRIu64 " bytes is not supported",
+					 source.file_bytes);
 	r = vhdx_layout_read(&source, &v->layout, failure);
 	if (r)
 		return r;
 	v->replay = source.replay;
 	v->file_bytes = v->stable_bytes = source.file_bytes;
 	if (v->layout.info.logical_bytes % v->file->align_bytes)
-		return vhdx_fail(failure, -EINVAL, "the storage below needs %u bytes at a time, the disk's sectors have %u",
-				 v->file->align_bytes, v->layout.info.logical_bytes);
+		return block_failure_set(failure, -EINVAL,
+					 "the storage below needs %u bytes at a time, the disk's sectors have %u",
+					 v->file->align_bytes, v->layout.info.logical_bytes);
 	set_up(v, parent, options);
 	r = check_parent(v, parent, failure);
 	if (r == 0)
@@ -214,18 +222,18 @@ static int open_disk(struct vhdx *v, struct block_disk *parent, const struct vhd
 }
 
 int vhdx_open(const struct vsp_host *host, struct block_file *file, struct block_disk *parent,
-	      const struct vhdx_open_options *options, struct block_disk **ret_disk, struct vhdx_failure *failure)
+	      const struct vhdx_open_options *options, struct block_disk **ret_disk, struct block_failure *failure)
 {
 	struct vhdx *v = calloc(1, sizeof *v);
 	int r = -ENOMEM;
 
 	failure->text[0] = 0;
 	if (!v)
-		return vhdx_fail(failure, r, "out of memory");
+		return block_failure_set(failure, r, "out of memory");
 	block_disk_init(&v->disk, &vhdx_ops, host);
 	v->file = file;
 	v->slabs = calloc(VHDX_IO_MAX / VHDX_IO_SLAB, sizeof *v->slabs);
-	r = v->slabs ? open_disk(v, parent, options, failure) : vhdx_fail(failure, r, "out of memory");
+	r = v->slabs ? open_disk(v, parent, options, failure) : block_failure_set(failure, r, "out of memory");
 	if (r) {
 		vhdx_close(v);
 		return r;

@@ -156,22 +156,22 @@ static bool find_head(const struct scan *scan, uint32_t *ret_head, uint32_t *ret
 }
 
 static int check_step(const struct vhdx_replay_step *step, const struct vhdx_replay *replay,
-		      const struct vhdx_header *header, struct vhdx_failure *failure)
+		      const struct vhdx_header *header, struct block_failure *failure)
 {
 	const uint64_t log_end = header->log_offset + header->log_bytes;
 
 	if (step->offset > replay->file_bytes || step->bytes > replay->file_bytes - step->offset)
-		return vhdx_fail(failure, -EINVAL, "the log writes at %#llx, beyond the file's end",
-				 (unsigned long long)step->offset);
+		return block_failure_set(failure, -EINVAL, "the log writes at %#llx, beyond the file's end",
+					 (unsigned long long)step->offset);
 	if (step->offset < VHDX_REGION_OFFSET(0))
-		return vhdx_fail(failure, -EINVAL, "the log writes over the headers");
+		return block_failure_set(failure, -EINVAL, "the log writes over the headers");
 	if (step->offset < log_end && header->log_offset < step->offset + step->bytes)
-		return vhdx_fail(failure, -EINVAL, "the log writes over itself");
+		return block_failure_set(failure, -EINVAL, "the log writes over itself");
 	return 0;
 }
 
 static int add_step(struct vhdx_replay *replay, const struct vhdx_replay_step *step, const struct vhdx_header *header,
-		    struct vhdx_failure *failure)
+		    struct block_failure *failure)
 {
 	int r = check_step(step, replay, header, failure);
 
@@ -182,7 +182,7 @@ static int add_step(struct vhdx_replay *replay, const struct vhdx_replay_step *s
 		struct vhdx_replay_step *steps = realloc(replay->steps, room * sizeof *steps);
 
 		if (!steps)
-			return vhdx_fail(failure, -ENOMEM, "out of memory");
+			return block_failure_set(failure, -ENOMEM, "out of memory");
 		replay->steps = steps;
 		replay->room = room;
 	}
@@ -191,7 +191,7 @@ static int add_step(struct vhdx_replay *replay, const struct vhdx_replay_step *s
 }
 
 static int add_entry(struct vhdx_replay *replay, const struct scan *scan, uint32_t index,
-		     const struct vhdx_header *header, struct vhdx_failure *failure)
+		     const struct vhdx_header *header, struct block_failure *failure)
 {
 	const struct vhdx_log_entry entry = entry_at(scan, index);
 	uint64_t data_page = (uint64_t)index + descriptor_pages(entry.descriptor_count);
@@ -215,7 +215,8 @@ static int add_entry(struct vhdx_replay *replay, const struct scan *scan, uint32
 	return r;
 }
 
-static int collect(struct vhdx_replay *replay, struct scan *scan, struct vhdx_layout *layout, struct vhdx_failure *failure)
+static int collect(struct vhdx_replay *replay, struct scan *scan, struct vhdx_layout *layout,
+		   struct block_failure *failure)
 {
 	struct vhdx_log_entry last;
 	uint32_t head, count, at;
@@ -225,14 +226,14 @@ static int collect(struct vhdx_replay *replay, struct scan *scan, struct vhdx_la
 		if (entry_ok(scan, i))
 			scan->entry_pages[i] = entry_at(scan, i).entry_bytes / VHDX_PAGE_BYTES;
 	if (!find_head(scan, &head, &count))
-		return vhdx_fail(failure, -EINVAL, "the log is said to be in use, and holds no valid entry");
+		return block_failure_set(failure, -EINVAL, "the log is said to be in use, and holds no valid entry");
 	last = entry_at(scan, head);
 	if (layout->file_bytes < last.flushed_file_bytes)
-		return vhdx_fail(failure, -EINVAL, "the file has %llu bytes, and had %llu: it was cut",
-				 (unsigned long long)layout->file_bytes, (unsigned long long)last.flushed_file_bytes);
+		return block_failure_set(failure, -EINVAL, "the file has %llu bytes, and had %llu: it was cut",
+					 (unsigned long long)layout->file_bytes, (unsigned long long)last.flushed_file_bytes);
 	if (last.last_file_bytes > VHDX_FILE_BYTES_MAX)
-		return vhdx_fail(failure, -EINVAL, "the log makes the file %llu bytes long",
-				 (unsigned long long)last.last_file_bytes);
+		return block_failure_set(failure, -EINVAL, "the log makes the file %llu bytes long",
+					 (unsigned long long)last.last_file_bytes);
 	if (layout->file_bytes < last.last_file_bytes)
 		layout->file_bytes = last.last_file_bytes;
 	replay->file_bytes = layout->file_bytes;
@@ -244,12 +245,12 @@ static int collect(struct vhdx_replay *replay, struct scan *scan, struct vhdx_la
 	return r;
 }
 
-int vhdx_replay_read(struct vhdx_source *source, struct vhdx_layout *layout, struct vhdx_failure *failure)
+int vhdx_replay_read(struct vhdx_source *source, struct vhdx_layout *layout, struct block_failure *failure)
 {
 	const struct vhdx_header *header = &layout->header;
 	struct vhdx_replay *replay = calloc(1, sizeof *replay);
 	struct scan scan = { .pages = header->log_bytes / VHDX_PAGE_BYTES, .guid = header->log_guid };
-	int r = vhdx_fail(failure, -ENOMEM, "out of memory");
+	int r = block_failure_set(failure, -ENOMEM, "out of memory");
 
 	scan.budget = CHECKSUM_BUDGET(header->log_bytes);
 	scan.entry_pages = calloc(scan.pages, sizeof *scan.entry_pages);
@@ -258,7 +259,7 @@ int vhdx_replay_read(struct vhdx_source *source, struct vhdx_layout *layout, str
 	if (replay && replay->log && scan.entry_pages) {
 		scan.log = replay->log;
 		r = source->read(source->context, header->log_offset, replay->log, header->log_bytes);
-		r = r ? vhdx_fail(failure, r, "the log cannot be read: %s", strerror(-r)) :
+		r = r ? block_failure_set(failure, r, "the log cannot be read: %s", strerror(-r)) :
 			collect(replay, &scan, layout, failure);
 	}
 	free(scan.entry_pages);

@@ -21,7 +21,7 @@ struct vhdx_replay {
 };
 
 /* Sets source->replay, and the layout's file_bytes. 0, -errno as vhdx_open. */
-int vhdx_replay_read(struct vhdx_source *source, struct vhdx_layout *layout, struct vhdx_failure *failure);
+int vhdx_replay_read(struct vhdx_source *source, struct vhdx_layout *layout, struct block_failure *failure);
 void vhdx_replay_over(const struct vhdx_replay *replay, uint64_t offset, void *buffer, size_t bytes);
 bool vhdx_replay_touches(const struct vhdx_replay *replay, uint64_t offset, uint64_t bytes);
 void vhdx_replay_page(const struct vhdx_replay_step *step, uint8_t page[VHDX_PAGE_BYTES]);

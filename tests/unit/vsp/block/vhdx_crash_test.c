@@ -23,7 +23,7 @@ static struct memory_file *image_new(struct block_host *host, const struct vhdx_
 {
 	struct memory_file *file = memory_file_new(&host->host);
 	const int fd = memfd_create("vhdx", 0);
-	struct vhdx_failure failure;
+	struct block_failure failure;
 
 	assert_int_equal(vhdx_create(fd, options, &failure), 0);
 	memory_file_load(file, fd);
@@ -43,7 +43,7 @@ static struct block_disk *disk_open(struct block_host *host, struct memory_file 
 				    bool read_only)
 {
 	const struct vhdx_open_options options = { .read_only = read_only };
-	struct vhdx_failure failure;
+	struct block_failure failure;
 	struct block_disk *disk;
 	int r = vhdx_open(&host->host, &file->file, parent, &options, &disk, &failure);
 

@@ -26,7 +26,7 @@
 static int create(const struct vhdx_create_options *options)
 {
 	const int fd = memfd_create("vhdx", 0);
-	struct vhdx_failure failure;
+	struct block_failure failure;
 	int r = vhdx_create(fd, options, &failure);
 
 	if (r)
@@ -53,7 +53,7 @@ static struct memory_file *copy_of(struct block_host *host, const struct memory_
 }
 
 static int try_open(struct block_host *host, struct memory_file *file, struct block_disk *parent, bool read_only,
-		    struct block_disk **ret_disk, struct vhdx_failure *failure)
+		    struct block_disk **ret_disk, struct block_failure *failure)
 {
 	const struct vhdx_open_options options = { .read_only = read_only };
 
@@ -63,7 +63,7 @@ static int try_open(struct block_host *host, struct memory_file *file, struct bl
 static struct block_disk *disk_open(struct block_host *host, struct memory_file *file, struct block_disk *parent,
 				    bool read_only)
 {
-	struct vhdx_failure failure;
+	struct block_failure failure;
 	struct block_disk *disk;
 	int r = try_open(host, file, parent, read_only, &disk, &failure);
 
@@ -197,7 +197,7 @@ static void parent_that_has_changed_is_refused(void **state)
 	struct block_host host;
 	struct memory_file *parent_file, *file;
 	struct block_disk *parent, *disk;
-	struct vhdx_failure failure;
+	struct block_failure failure;
 
 	block_host_init(&host);
 	parent_file = image_new(&host, &options);
@@ -594,7 +594,7 @@ static void damaged_files_are_refused_and_say_why(void **state)
 	disk_model_close(&host, disk_open(&host, copy_of(&host, good), NULL, false));
 	for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct memory_file *file = copy_of(&host, good);
-		struct vhdx_failure failure = { "" };
+		struct block_failure failure = { "" };
 		struct block_disk *disk;
 		int r;
 
@@ -638,7 +638,7 @@ static void info_is_what_was_asked_for(void **state)
 		.type = VHDX_DIFFERENCING, .bytes = 3ull << 40, .block_bytes = 2 * MIB, .logical_bytes = 4096,
 		.parent = { .relative_path = ".\\b\xc3\xa4se.vhdx", .absolute_win32_path = "C:\\vm\\\xf0\x9f\x92\xbe.vhdx" },
 	};
-	struct vhdx_failure failure;
+	struct block_failure failure;
 	struct vhdx_info info;
 	int fd;
 
@@ -676,7 +676,7 @@ static void options_that_make_no_disk_are_refused(void **state)
 
 	for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
 		const int fd = memfd_create("vhdx", 0);
-		struct vhdx_failure failure = { "" };
+		struct block_failure failure = { "" };
 
 		assert_int_equal(vhdx_create(fd, &rows[i], &failure), -EINVAL);
 		assert_true(failure.text[0] != 0);
