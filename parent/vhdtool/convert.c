@@ -9,6 +9,7 @@
 #include "vhdtool/tool_host.h"
 
 #define CHUNK_BYTES (1u << 20)
+#define HOLE_BYTES  (64u << 10)	/* zeroes of this size and place are left out */
 
 struct copy {
 	struct block_request request;	/* first */
@@ -62,6 +63,31 @@ static bool is_zero(const uint8_t *data, size_t bytes)
 	return data[0] == 0 && memcmp(data, data + 1, bytes - 1) == 0;
 }
 
+/* Pieces that are all zeroes stay away: so a new image reads. */
+static int write_data(struct tool_host *h, struct block_disk *to, uint64_t at, uint8_t *data, uint64_t bytes,
+		      struct block_failure *why)
+{
+	uint64_t from = 0, next;
+
+	for (uint64_t piece = 0; piece < bytes; piece = next) {
+		const uint64_t size = bytes - piece < HOLE_BYTES ? bytes - piece : HOLE_BYTES;
+		const bool hole = is_zero(data + piece, (size_t)size);
+		const uint64_t end = hole ? piece : piece + size;
+		int r;
+
+		next = piece + size;
+		if ((hole || next == bytes) && from < end) {
+			r = run(h, to, BLOCK_WRITE, at + from, data + from, end - from);
+			if (r)
+				return block_failure_set(why, r, "writing %" PRIu64 " bytes at %" PRIu64 ": %s", end - from,
+							 at + from, strerror(-r));
+		}
+		if (hole)
+			from = next;
+	}
+	return 0;
+}
+
 static int copy_all(struct tool_host *h, struct block_disk *from, struct block_disk *to, struct block_failure *why)
 {
 	uint8_t *data = malloc(CHUNK_BYTES);
@@ -75,11 +101,7 @@ static int copy_all(struct tool_host *h, struct block_disk *from, struct block_d
 			(void)block_failure_set(why, r, "reading %" PRIu64 " bytes at %" PRIu64 ": %s", bytes, at, strerror(-r));
 			break;
 		}
-		if (is_zero(data, (size_t)bytes))
-			continue;	/* as a new image reads */
-		r = run(h, to, BLOCK_WRITE, at, data, bytes);
-		if (r)
-			(void)block_failure_set(why, r, "writing %" PRIu64 " bytes at %" PRIu64 ": %s", bytes, at, strerror(-r));
+		r = write_data(h, to, at, data, bytes, why);
 	}
 	free(data);
 	if (r == 0) {
@@ -147,6 +169,8 @@ int convert(const struct convert_source *from, unsigned from_count, int to, cons
 		return r;
 	if (!create->bytes)
 		create->bytes = source->info.bytes;
+	if (!create->logical_bytes)
+		create->logical_bytes = source->info.logical_bytes;	/* what lies on the disk counts in them */
 	if (create->bytes < source->info.bytes)
 		r = block_failure_set(why, -EINVAL, "the disk has %" PRIu64 " bytes, the new image only %" PRIu64, source->info.bytes,
 				      create->bytes);

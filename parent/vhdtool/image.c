@@ -8,7 +8,7 @@
 const char *const image_type_names[IMAGE_TYPE_COUNT] = { "fixed", "dynamic", "differencing" };
 
 /* Raw is the last: everything could be it. */
-static const struct image_format *const formats[] = { &image_vhd, &image_raw };
+static const struct image_format *const formats[] = { &image_vhdx, &image_vhd, &image_raw };
 #define FORMAT_COUNT (sizeof formats / sizeof formats[0])
 
 const struct image_format *image_format_named(const char *name)

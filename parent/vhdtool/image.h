@@ -31,7 +31,8 @@ struct image_info {
 	uint64_t virtual_bytes, file_bytes;
 	uint32_t block_bytes;			/* 0: none */
 	uint32_t logical_bytes, physical_bytes;
-	char id[IMAGE_ID_TEXT];			/* empty: none */
+	char id[IMAGE_ID_TEXT];			/* what children know it by; empty: none */
+	char disk_id[IMAGE_ID_TEXT];		/* what the guest knows it by; empty: none */
 	/* Of a differencing image. */
 	char parent_id[IMAGE_ID_TEXT];
 	char parent_paths[IMAGE_PATHS_MAX][IMAGE_PATH_BYTES];
@@ -41,8 +42,9 @@ struct image_info {
 struct image_create {
 	enum image_type type;
 	uint64_t bytes;
-	uint32_t block_bytes, logical_bytes;	/* 0: what the format prefers */
+	uint32_t block_bytes, logical_bytes, physical_bytes;	/* 0: what the format prefers */
 	/* Of a differencing image. */
+	const char *path;			/* where it will lie; NULL: not known */
 	const char *parent_path;
 	int parent_fd;
 };
@@ -66,7 +68,7 @@ struct image_format {
 		    struct block_disk **ret_disk, struct block_failure *why);
 };
 
-extern const struct image_format image_raw, image_vhd;
+extern const struct image_format image_raw, image_vhd, image_vhdx;
 
 const struct image_format *image_format_named(const char *name);	/* NULL: no such format */
 const struct image_format *image_format_of(int fd);			/* by its content; raw when it is nothing else */

@@ -38,6 +38,10 @@ static int raw_create(int fd, const struct image_create *create, struct block_fa
 		return block_failure_set(why, -EINVAL, "raw: there are no differencing images of this format");
 	if (create->block_bytes)
 		return block_failure_set(why, -EINVAL, "raw: there are no blocks in this format");
+	if ((create->logical_bytes && create->logical_bytes != RAW_SECTOR_BYTES) ||
+	    (create->physical_bytes && create->physical_bytes != RAW_PHYSICAL_BYTES))
+		return block_failure_set(why, -EINVAL, "raw: a disk of this format has sectors of %u bytes, physical ones of %u",
+					 RAW_SECTOR_BYTES, RAW_PHYSICAL_BYTES);
 	if (create->bytes == 0 || create->bytes % RAW_SECTOR_BYTES || create->bytes > INT64_MAX)
 		return block_failure_set(why, -EINVAL, "raw: a disk of %" PRIu64 " bytes is not whole sectors", create->bytes);
 	if (ftruncate(fd, 0) < 0 || ftruncate(fd, (off_t)create->bytes) < 0)

@@ -46,6 +46,7 @@ static int inspect(int fd, struct image_info *out, struct block_failure *why)
 	out->block_bytes = info.layout.block_bytes;
 	out->logical_bytes = out->physical_bytes = VHD_SECTOR_BYTES;
 	image_id_format(info.layout.id, out->id);
+	image_id_format(info.layout.id, out->disk_id);
 	if (info.layout.type == VHD_DIFFERENCING)
 		image_id_format(info.layout.parent_id, out->parent_id);
 	out->parent_path_count = info.path_count;
@@ -83,6 +84,9 @@ static int create(int fd, const struct image_create *create, struct block_failur
 
 	if (create->logical_bytes && create->logical_bytes != VHD_SECTOR_BYTES)
 		return block_failure_set(why, -EINVAL, "VHD: sectors of %u bytes: the format has 512", create->logical_bytes);
+	if (create->physical_bytes && create->physical_bytes != VHD_SECTOR_BYTES)
+		return block_failure_set(why, -EINVAL, "VHD: physical sectors of %u bytes: the format has 512",
+					 create->physical_bytes);
 	r = create->type == IMAGE_DIFFERENCING ? take_parent(create, &options, why) : 0;
 	return r ? r : vhd_create(fd, &options, why);
 }

@@ -25,11 +25,12 @@ static const char usage_text[] =
 	"usage: vhdtool inspect [--format FORMAT] --fd N | PATH\n"
 	"       vhdtool check   [--format FORMAT] --fd N | PATH\n"
 	"       vhdtool create  --format FORMAT [--type TYPE] --size BYTES [--block-size BYTES] [--logical BYTES]\n"
-	"                       [--parent PATH [--parent-fd N]] --fd N | PATH\n"
+	"                       [--physical BYTES] [--parent PATH [--parent-fd N]] PATH | --fd N [--path PATH]\n"
 	"       vhdtool resize  [--format FORMAT] --size BYTES --fd N | PATH\n"
 	"       vhdtool convert [--source-format FORMAT] [--parent PATH | --parent-fd N]... --format FORMAT [--type TYPE]\n"
-	"                       [--size BYTES] [--block-size BYTES] SOURCE | --fd N  TARGET | --to-fd N\n"
-	"FORMAT raw, vhd (without it the content decides: not for a disk that a guest could write to as raw)\n"
+	"                       [--size BYTES] [--block-size BYTES] [--logical BYTES] [--physical BYTES]\n"
+	"                       SOURCE | --fd N  TARGET | --to-fd N\n"
+	"FORMAT raw, vhd, vhdx (without it the content decides: not for a disk that a guest could write to as raw)\n"
 	"TYPE   fixed, dynamic, differencing\n";
 
 struct arguments {
@@ -124,6 +125,7 @@ static int run_inspect(struct arguments *a, struct block_failure *why)
 	add_number(object, "logical_bytes", info.logical_bytes);
 	add_number(object, "physical_bytes", info.physical_bytes);
 	add_text(object, "id", info.id);
+	add_text(object, "disk_id", info.disk_id);
 	(void)json_object_object_add(object, "parent", parent_of(&info));
 	return print(object);
 }
@@ -172,6 +174,8 @@ static int run_create(struct arguments *a, struct block_failure *why)
 			return r;
 		a->create.parent_fd = r;
 		a->create.parent_path = a->parents[0];
+		if (a->path_count)
+			a->create.path = a->paths[0];
 	}
 	r = sandbox_enter(why);
 	return r ? r : a->format->create(a->fd, &a->create, why);
@@ -191,6 +195,8 @@ static int run_resize(struct arguments *a, struct block_failure *why)
 		return r;
 	if (!a->format)
 		a->format = image_format_of(a->fd);
+	if (!a->format->resize)
+		return block_failure_set(why, -ENOTSUP, "%s: images of this format keep their size", a->format->name);
 	return a->format->resize(a->fd, a->create.bytes, why);
 }
 
@@ -232,9 +238,9 @@ static int run_convert(struct arguments *a, struct block_failure *why)
 static const struct command commands[] = {
 	{ "inspect", "fF",     1, O_RDONLY, NULL, run_inspect },
 	{ "check",   "fF",     1, O_RDONLY, NULL, run_check },
-	{ "create",  "fFtsblpP", 1, O_RDWR | O_CREAT | O_EXCL, check_create, run_create },
+	{ "create",  "fFtsblqnpP", 1, O_RDWR | O_CREAT | O_EXCL, check_create, run_create },
 	{ "resize",  "fFs",    1, O_RDWR, check_resize, run_resize },
-	{ "convert", "fFStsbpPT", 2, O_RDONLY, check_convert, run_convert },
+	{ "convert", "fFStsblqpPT", 2, O_RDONLY, check_convert, run_convert },
 };
 
 static const struct option long_options[] = {
@@ -245,6 +251,8 @@ static const struct option long_options[] = {
 	{ "size", required_argument, NULL, 's' },
 	{ "block-size", required_argument, NULL, 'b' },
 	{ "logical", required_argument, NULL, 'l' },
+	{ "physical", required_argument, NULL, 'q' },
+	{ "path", required_argument, NULL, 'n' },
 	{ "parent", required_argument, NULL, 'p' },
 	{ "parent-fd", required_argument, NULL, 'P' },
 	{ "to-fd", required_argument, NULL, 'T' },
@@ -303,6 +311,12 @@ static void take_option(struct arguments *a, int letter, const char *value)
 		break;
 	case 'l':
 		a->create.logical_bytes = (uint32_t)number_of(value, UINT32_MAX);
+		break;
+	case 'q':
+		a->create.physical_bytes = (uint32_t)number_of(value, UINT32_MAX);
+		break;
+	case 'n':
+		a->create.path = value;
 		break;
 	case 'P':
 		if (a->parent_fd_count == PARENTS_MAX)

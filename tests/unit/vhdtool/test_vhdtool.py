@@ -13,6 +13,8 @@ import pytest
 VHDTOOL = os.environ["UC_VHDTOOL"]
 MIB = 1 << 20
 BYTES = 20 * MIB + 512		# whole sectors, not whole blocks
+QEMU_NAMES = {"vhd": "vpc", "vhdx": "vhdx"}
+every_format = pytest.mark.parametrize("kind", ["vhd", "vhdx"])
 
 
 def vhdtool(*arguments, status=0, **options):
@@ -39,22 +41,31 @@ def make_source(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("kind", ["fixed", "dynamic"])
-def test_qemu_reads_what_was_written(tmp_path, source, kind):
-    image = tmp_path / "image.vhd"
-    vhdtool("convert", "--source-format", "raw", "--format", "vhd", "--type", kind, source, image)
-    qemu_img("compare", "-f", "raw", "-F", "vpc", source, image)
+def qemu_accepts(kind, image, source):
+    if kind == "vhdx":		# it has no check of VHD
+        qemu_img("check", "-f", "vhdx", image)
+    qemu_img("compare", "-f", "raw", "-F", QEMU_NAMES[kind], source, image)
+
+
+@every_format
+@pytest.mark.parametrize("layout", ["fixed", "dynamic"])
+def test_qemu_reads_what_was_written(tmp_path, source, kind, layout):
+    image = tmp_path / "image"
+    vhdtool("convert", "--source-format", "raw", "--format", kind, "--type", layout, source, image)
+    qemu_accepts(kind, image, source)
     info = vhdtool("inspect", image)
-    assert (info["format"], info["type"], info["virtual_bytes"]) == ("vhd", kind, BYTES)
+    assert (info["format"], info["type"], info["virtual_bytes"]) == (kind, layout, BYTES)
     assert info["file_bytes"] == image.stat().st_size
     assert info["parent"] is None
     assert vhdtool("check", image)["lost_bytes"] == 0
 
 
-@pytest.mark.parametrize("kind", ["fixed", "dynamic"])
-def test_what_qemu_wrote_is_read(tmp_path, source, kind):
-    image, back = tmp_path / "image.vhd", tmp_path / "back.raw"
-    qemu_img("convert", "-f", "raw", "-O", "vpc", "-o", f"force_size=on,subformat={kind}", source, image)
+@every_format
+@pytest.mark.parametrize("layout", ["fixed", "dynamic"])
+def test_what_qemu_wrote_is_read(tmp_path, source, kind, layout):
+    image, back = tmp_path / "image", tmp_path / "back.raw"
+    options = f"subformat={layout}" + (",force_size=on" if kind == "vhd" else "")
+    qemu_img("convert", "-f", "raw", "-O", QEMU_NAMES[kind], "-o", options, source, image)
     assert vhdtool("inspect", image)["virtual_bytes"] == BYTES
     vhdtool("convert", "--format", "raw", image, back)
     assert back.read_bytes() == source.read_bytes()
@@ -71,6 +82,89 @@ def test_a_differencing_image_stands_on_its_parent_alone(tmp_path, source):
     assert "the parent that is wanted" in vhdtool("convert", "--parent", other, "--format", "raw", child, tmp_path / "b", status=1)
     vhdtool("convert", "--parent", base, "--format", "raw", child, tmp_path / "c")
     assert (tmp_path / "c").read_bytes() == source.read_bytes()
+
+
+def test_the_formats_become_each_other(tmp_path, source):
+    vhd, vhdx, again, back = (tmp_path / name for name in ("a.vhd", "b.vhdx", "c.vhd", "back.raw"))
+    vhdtool("convert", "--format", "vhd", source, vhd)
+    vhdtool("convert", "--format", "vhdx", "--block-size", MIB, "--physical", 512, vhd, vhdx)
+    qemu_accepts("vhdx", vhdx, source)
+    info = vhdtool("inspect", vhdx)
+    assert (info["logical_bytes"], info["physical_bytes"], info["block_bytes"]) == (512, 512, MIB)
+    vhdtool("convert", "--format", "vhd", vhdx, again)
+    vhdtool("convert", "--format", "raw", again, back)
+    assert back.read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["raw", "vhd", "vhdx"])
+def test_zeroes_take_no_space(tmp_path, kind):
+    source, image = tmp_path / "source.raw", tmp_path / "image"
+    with open(source, "wb") as file:
+        file.truncate(256 * MIB)
+        file.write(bytes(8 * MIB))	# written zeroes are zeroes
+        file.seek(100 * MIB)
+        file.write(b"x" * 4096)
+    size = ["--block-size", 2 * MIB] if kind != "raw" else []
+    vhdtool("convert", "--format", kind, *size, source, image)
+    assert image.stat().st_blocks * 512 < 3 * MIB
+    assert kind == "raw" or image.stat().st_size < 8 * MIB
+
+
+def test_sectors_keep_their_size(tmp_path):
+    source, image = tmp_path / "source.vhdx", tmp_path / "image.vhdx"
+    vhdtool("create", "--format", "vhdx", "--size", 8 * MIB, "--logical", 4096, source)
+    vhdtool("convert", "--format", "vhdx", source, image)
+    info = vhdtool("inspect", image)
+    assert (info["logical_bytes"], info["physical_bytes"]) == (4096, 4096)
+    assert "sectors of 4096" in vhdtool("convert", "--format", "vhd", source, tmp_path / "x", status=1)
+    assert "sectors of 512" in vhdtool("convert", "--format", "raw", source, tmp_path / "y", status=1)
+
+
+def test_a_differencing_vhdx_knows_its_parent(tmp_path, source):
+    base, child, below = tmp_path / "base.vhdx", tmp_path / "child.avhdx", tmp_path / "below" / "grandchild.avhdx"
+    below.parent.mkdir()
+    vhdtool("convert", "--format", "vhdx", source, base)
+    vhdtool("create", "--format", "vhdx", "--type", "differencing", "--parent", base, child)
+    linkage = vhdtool("inspect", base)["id"]
+    assert vhdtool("inspect", child)["parent"] == {"paths": [".\\base.vhdx", str(base)], "id": linkage}
+    assert vhdtool("inspect", child)["virtual_bytes"] == BYTES
+    vhdtool("create", "--format", "vhdx", "--type", "differencing", "--size", 40 * MIB, "--parent", child, below)
+    assert vhdtool("inspect", below)["parent"]["paths"] == [str(child)]
+    vhdtool("convert", "--parent", child, "--parent", base, "--format", "raw", below, tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == source.read_bytes() + bytes(40 * MIB - BYTES)
+    assert vhdtool("inspect", base)["id"] == linkage
+    assert "smaller than its parent" in vhdtool("create", "--format", "vhdx", "--type", "differencing", "--size", MIB,
+                                                "--parent", base, tmp_path / "b", status=1)
+
+
+def test_a_differencing_vhdx_refuses_another_parent(tmp_path, source):
+    base, other, child = tmp_path / "base.vhdx", tmp_path / "other.vhdx", tmp_path / "child.vhdx"
+    for path in (base, other):
+        vhdtool("convert", "--format", "vhdx", source, path)
+    vhdtool("create", "--format", "vhdx", "--type", "differencing", "--parent", base, child)
+    assert "needs its parent" in vhdtool("convert", "--format", "raw", child, tmp_path / "a", status=1)
+    assert "the parent that is wanted" in vhdtool("convert", "--parent", other, "--format", "raw", child, tmp_path / "b", status=1)
+    vhd = tmp_path / "base.vhd"
+    vhdtool("convert", "--format", "vhd", source, vhd)
+    assert "not a VHDX" in vhdtool("create", "--format", "vhdx", "--type", "differencing", "--parent", vhd, tmp_path / "c", status=1)
+
+
+def test_descriptors_with_a_path_make_a_relative_one(tmp_path, source):
+    base, child = tmp_path / "base.vhdx", tmp_path / "child.vhdx"
+    vhdtool("convert", "--format", "vhdx", source, base)
+    with open(base, "rb") as below, open(child, "w+b") as file:
+        fds = [below.fileno(), file.fileno()]
+        vhdtool("create", "--format", "vhdx", "--type", "differencing", "--parent", "/elsewhere/b/base.vhdx", "--parent-fd", fds[0],
+                "--path", "/elsewhere/child.vhdx", "--fd", fds[1], pass_fds=fds)
+    assert vhdtool("inspect", child)["parent"]["paths"] == [".\\b\\base.vhdx", "/elsewhere/b/base.vhdx"]
+
+
+def test_a_parent_that_nobody_would_find_is_refused(tmp_path, source):
+    (tmp_path / "a").mkdir()
+    vhdtool("convert", "--format", "vhdx", source, tmp_path / "base.vhdx")
+    error = vhdtool("create", "--format", "vhdx", "--type", "differencing", "--parent", "base.vhdx", "a/child.vhdx", status=1,
+                    cwd=tmp_path)
+    assert "whole path" in error
 
 
 @pytest.mark.parametrize("kind", ["fixed", "dynamic"])
