@@ -130,7 +130,7 @@ static int open_vhdx(const struct vsp_host *host, struct block_file *file, const
 		     struct block_disk *parent, struct block_disk **out, struct failure *why)
 {
 	struct vhdx_open_options vhdx = { .read_only = options->read_only };
-	struct vhdx_failure cause = { "" };
+	struct block_failure cause = { "" };
 	int r;
 
 	memcpy(vhdx.id, options->id, sizeof vhdx.id);
