@@ -19,6 +19,7 @@ HERE = pathlib.Path(__file__).resolve().parent / "guest"
 FEATURES = "filetype,sparse_super,large_file,extent,dir_index,uninit_bg"
 BLOCK_BYTES = 4096
 INODES = 32768
+INODE_BYTES = 256
 LABEL = "uc-root"
 
 
@@ -48,6 +49,7 @@ def make_image(archive, image, mib):
     check = subprocess.run(["/sbin/e2fsck", "-fyD", image], capture_output=True, text=True, check=False)
     if check.returncode > 1:
         raise SystemExit(f"e2fsck failed with status {check.returncode}: {check.stdout.strip()}")
+    build.run("/sbin/tune2fs", "-I", INODE_BYTES, image)
     build.run("/sbin/tune2fs", "-j", image)
     with open(image, "r+b") as file:
         file.truncate(mib * 2**20)
