@@ -149,7 +149,25 @@ static int create(int fd, const struct image_create *create, struct block_failur
 	return r ? r : vhdx_create(fd, &options, why);
 }
 
-/* ---- open */
+/* ---- check, open */
+
+static int check(int fd, struct image_check *out, struct block_failure *why)
+{
+	struct vhdx_check check;
+	int r = vhdx_check(fd, &check, why);
+
+	if (r)
+		return r;
+	out->blocks = (uint32_t)check.blocks;
+	out->lost_bytes = check.lost_bytes;
+	if (check.log_to_replay)
+		out->notes[out->note_count++] = "the log holds changes that are not in their places yet";
+	if (check.header_damaged)
+		out->notes[out->note_count++] = "one of the two headers is damaged; the other counts";
+	if (check.region_table_damaged)
+		out->notes[out->note_count++] = "one of the two region tables is damaged; the other counts";
+	return 0;
+}
 
 static int open_disk(const struct vsp_host *host, int fd, bool read_only, struct block_disk *parent,
 		     struct block_disk **ret_disk, struct block_failure *why)
@@ -178,5 +196,7 @@ const struct image_format image_vhdx = {
 	.probe = vhdx_probe,
 	.inspect = inspect,
 	.create = create,
+	.check = check,
+	.resize = vhdx_resize,
 	.open = open_disk,
 };

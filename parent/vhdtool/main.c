@@ -195,8 +195,6 @@ static int run_resize(struct arguments *a, struct block_failure *why)
 		return r;
 	if (!a->format)
 		a->format = image_format_of(a->fd);
-	if (!a->format->resize)
-		return block_failure_set(why, -ENOTSUP, "%s: images of this format keep their size", a->format->name);
 	return a->format->resize(a->fd, a->create.bytes, why);
 }
 

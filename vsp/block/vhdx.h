@@ -80,6 +80,23 @@ struct vhdx_create_options {
  */
 int vhdx_create(int fd, const struct vhdx_create_options *options, struct block_failure *failure);
 
+struct vhdx_check {
+	uint64_t blocks;		/* in the file */
+	uint64_t lost_bytes;		/* used by nothing, until a block is needed */
+	bool log_to_replay;
+	bool header_damaged, region_table_damaged;	/* one of the two; the other counts */
+};
+
+/* All that vhdx_open looks at, and that all blocks end in the file. An error only when the image cannot be used. */
+int vhdx_check(int fd, struct vhdx_check *out, struct block_failure *failure);
+
+/*
+ * A file that nobody has open gets a larger disk; a log is replayed into it. Children do not know it any more.
+ * 0; -ENOTSUP smaller, or beyond what is supported; -EINVAL no such size; -errno as vhdx_open, or of writing: then the
+ * disk is as it was, or has its new size.
+ */
+int vhdx_resize(int fd, uint64_t bytes, struct block_failure *failure);
+
 /* "{01234567-89AB-CDEF-0123-456789ABCDEF}", with its terminator. */
 #define VHDX_GUID_TEXT 39
 void vhdx_guid_format(const struct vhdx_guid *guid, char text[VHDX_GUID_TEXT]);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* New files, and what a file says of itself: on plain descriptors, on the caller's time. */
+/* New files: on plain descriptors, on the caller's time. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -7,9 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "block/crc32c.h"
 #include "block/vhdx_layout.h"
-#include "block/vhdx_replay.h"
 
 #define LOG_OFFSET      (1ull * VHDX_MIB)
 #define LOG_BYTES       VHDX_MIB
@@ -19,29 +17,6 @@
 
 #define BLOCK_BYTES_DEFAULT              (32u * VHDX_MIB)
 #define BLOCK_BYTES_DEFAULT_DIFFERENCING (2u * VHDX_MIB)
-
-static uint64_t whole_mib(uint64_t bytes)
-{
-	return (bytes + VHDX_MIB - 1) & ~(uint64_t)(VHDX_MIB - 1u);
-}
-
-static int write_all(int fd, const void *data, size_t bytes, uint64_t offset)
-{
-	const uint8_t *from = data;
-
-	while (bytes) {
-		const ssize_t n = pwrite(fd, from, bytes, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n ? -errno : -EIO;
-		from += n;
-		bytes -= (size_t)n;
-		offset += (uint64_t)n;
-	}
-	return 0;
-}
 
 static int check_options(const struct vhdx_create_options *options, struct vhdx_layout *layout,
 			 struct block_failure *failure)
@@ -64,7 +39,7 @@ static int check_options(const struct vhdx_create_options *options, struct vhdx_
 					 (unsigned long long)info->bytes);
 	if (options->type == VHDX_DIFFERENCING && vhdx_guid_is_null(&options->parent.linkage))
 		return block_failure_set(failure, -EINVAL, "a differencing disk needs its parent's data write GUID");
-	layout->bat = (struct vhdx_extent){ BAT_OFFSET, whole_mib(layout->bat_count * sizeof(uint64_t)) };
+	layout->bat = (struct vhdx_extent){ BAT_OFFSET, vhdx_whole_mib(layout->bat_count * sizeof(uint64_t)) };
 	layout->file_bytes = layout->bat.offset + layout->bat.bytes;
 	return 0;
 }
@@ -76,7 +51,7 @@ static int write_identifier(int fd)
 
 	for (unsigned i = 0; creator[i]; i++)
 		identifier.creator[i] = (uint16_t)creator[i];
-	return write_all(fd, &identifier, sizeof identifier, 0);
+	return vhdx_fd_write(fd, &identifier, sizeof identifier, 0);
 }
 
 static int write_headers(int fd)
@@ -90,9 +65,8 @@ static int write_headers(int fd)
 		r = vhdx_guid_new(&header.data_write_guid);
 	for (unsigned slot = 0; r == 0 && slot < 2; slot++) {
 		header.sequence = slot + 1;
-		header.checksum = 0;
-		header.checksum = crc32c(0, &header, sizeof header);
-		r = write_all(fd, &header, sizeof header, VHDX_HEADER_OFFSET(slot));
+		vhdx_seal(&header, sizeof header, offsetof(struct vhdx_header, checksum));
+		r = vhdx_fd_write(fd, &header, sizeof header, VHDX_HEADER_OFFSET(slot));
 	}
 	return r;
 }
@@ -109,10 +83,9 @@ static int write_regions(int fd, const struct vhdx_layout *layout, uint8_t *tabl
 	memset(table, 0, VHDX_REGION_TABLE_BYTES);
 	memcpy(table, &header, sizeof header);
 	memcpy(table + sizeof header, entries, sizeof entries);
-	header.checksum = crc32c(0, table, VHDX_REGION_TABLE_BYTES);
-	memcpy(table, &header, sizeof header);
-	r = write_all(fd, table, VHDX_REGION_TABLE_BYTES, VHDX_REGION_OFFSET(0));
-	return r ? r : write_all(fd, table, VHDX_REGION_TABLE_BYTES, VHDX_REGION_OFFSET(1));
+	vhdx_seal(table, VHDX_REGION_TABLE_BYTES, offsetof(struct vhdx_region_table, checksum));
+	r = vhdx_fd_write(fd, table, VHDX_REGION_TABLE_BYTES, VHDX_REGION_OFFSET(0));
+	return r ? r : vhdx_fd_write(fd, table, VHDX_REGION_TABLE_BYTES, VHDX_REGION_OFFSET(1));
 }
 
 struct metadata {
@@ -159,7 +132,7 @@ static int write_metadata(int fd, const struct vhdx_layout *layout, const struct
 		add_item(&metadata, (struct vhdx_guid)VHDX_ITEM_PARENT_LOCATOR, locator, (uint32_t)bytes, 0);
 	}
 	memcpy(buffer, &metadata.header, sizeof metadata.header);
-	return write_all(fd, buffer, metadata.used, METADATA_OFFSET);
+	return vhdx_fd_write(fd, buffer, metadata.used, METADATA_OFFSET);
 }
 
 /* All payload blocks in a row behind the BAT. */
@@ -175,7 +148,7 @@ static int write_fixed_bat(int fd, struct vhdx_layout *layout)
 		offset += layout->info.block_bytes;
 	}
 	layout->file_bytes = offset;
-	r = write_all(fd, bat, layout->bat_count * sizeof *bat, layout->bat.offset);
+	r = vhdx_fd_write(fd, bat, layout->bat_count * sizeof *bat, layout->bat.offset);
 	free(bat);
 	return r;
 }
@@ -234,51 +207,6 @@ int vhdx_create(int fd, const struct vhdx_create_options *options, struct block_
 	if (r && failure->text[0] == 0)
 		(void)block_failure_set(failure, r, "the file cannot be written: %s", strerror(-r));
 	free(buffer);
-	free(layout);
-	return r;
-}
-
-/* Beyond the end: zeroes. */
-static int read_fd(void *context, uint64_t offset, void *buffer, size_t bytes)
-{
-	uint8_t *to = buffer;
-
-	while (bytes) {
-		const ssize_t n = pread(*(int *)context, to, bytes, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0) {
-			memset(to, 0, bytes);
-			return 0;
-		}
-		to += n;
-		bytes -= (size_t)n;
-		offset += (uint64_t)n;
-	}
-	return 0;
-}
-
-int vhdx_inspect(int fd, struct vhdx_info *ret_info, struct block_failure *failure)
-{
-	struct vhdx_source source = { .read = read_fd, .context = &fd };
-	const off_t end = lseek(fd, 0, SEEK_END);
-	struct vhdx_layout *layout;
-	int r;
-
-	failure->text[0] = 0;
-	if (end < 0)
-		return block_failure_set(failure, -errno, "the file cannot be read: %s", strerror(errno));
-	layout = calloc(1, sizeof *layout);
-	if (!layout)
-		return block_failure_set(failure, -ENOMEM, "out of memory");
-	source.file_bytes = (uint64_t)end;
-	r = vhdx_layout_read(&source, layout, failure);
-	if (r == 0)
-		*ret_info = layout->info;
-	vhdx_replay_free(source.replay);
 	free(layout);
 	return r;
 }

@@ -7,6 +7,7 @@
  *   vhdx_alloc.c   payload and bitmap blocks come into being, and are given back
  *   vhdx_bitmap.c  pages of sector bitmaps in memory
  *   vhdx_commit.c  first write, log, flush, close: everything whose order matters to a power cut
+ *   vhdx_bat.c     the BAT read and checked
  *   vhdx_space.c   which MiB of the file are in use
  *
  * A request that cannot go on is put on a list, and looks at everything afresh when it is taken from there.
@@ -14,6 +15,7 @@
 #ifndef VSP_BLOCK_VHDX_ENGINE_H
 #define VSP_BLOCK_VHDX_ENGINE_H
 
+#include "block/vhdx_bat.h"
 #include "block/vhdx_layout.h"
 #include "block/vhdx_replay.h"
 
@@ -95,14 +97,6 @@ struct vhdx_allocation {
 struct vhdx_mibs {
 	uint32_t *items;
 	size_t count, room;
-};
-
-struct vhdx_space {
-	uint64_t *used;			/* a bit a MiB */
-	uint64_t mibs, room;		/* all behind is free */
-	uint64_t free_mibs;		/* of the others */
-	uint64_t hint;
-	uint64_t failed_free_mibs;	/* with so many free, no run was long enough */
 };
 
 struct vhdx_dirty {
@@ -275,12 +269,7 @@ void vhdx_commit_due(void *context);
 void vhdx_broken(struct vhdx *v, int error);
 void vhdx_settle(struct block_disk *disk);
 
-/* vhdx_space.c */
-/* false: out of memory, or the range is in use. */
-bool vhdx_space_claim(struct vhdx_space *space, uint64_t offset, uint64_t bytes, bool *ret_taken);
-int vhdx_space_take(struct vhdx_space *space, uint64_t bytes, uint64_t *ret_offset);
-void vhdx_space_give(struct vhdx_space *space, uint64_t offset, uint64_t bytes);
-bool vhdx_space_extend(struct vhdx_space *space, uint64_t bytes);
+/* vhdx_space.c, more in vhdx_bat.h */
 bool vhdx_mibs_add(struct vhdx_mibs *mibs, uint64_t offset);
 void vhdx_mibs_move(struct vhdx_mibs *to, struct vhdx_mibs *from);
 

@@ -27,15 +27,28 @@ int vhdx_source_read(const struct vhdx_source *source, uint64_t offset, void *bu
 	return r;
 }
 
-static bool checksum_ok(const uint8_t *data, size_t bytes, size_t field)
+static uint32_t checksum(const uint8_t *data, size_t bytes, size_t field)
 {
 	static const uint8_t zero[4];
-	uint32_t said, crc;
+	uint32_t crc = crc32c(0, data, field);
 
-	memcpy(&said, data + field, sizeof said);
-	crc = crc32c(0, data, field);
 	crc = crc32c(crc, zero, sizeof zero);
-	return said == crc32c(crc, data + field + sizeof said, bytes - field - sizeof said);
+	return crc32c(crc, data + field + sizeof zero, bytes - field - sizeof zero);
+}
+
+bool vhdx_checksum_ok(const void *data, size_t bytes, size_t field)
+{
+	uint32_t said;
+
+	memcpy(&said, (const uint8_t *)data + field, sizeof said);
+	return said == checksum(data, bytes, field);
+}
+
+void vhdx_seal(void *data, size_t bytes, size_t field)
+{
+	const uint32_t crc = checksum(data, bytes, field);
+
+	memcpy((uint8_t *)data + field, &crc, sizeof crc);
 }
 
 static int read_identifier(const struct vhdx_source *source, struct block_failure *failure)
@@ -62,7 +75,7 @@ static int read_headers(const struct vhdx_source *source, struct vhdx_layout *la
 		if (r)
 			return block_failure_set(failure, r, "header %u cannot be read: %s", slot + 1, strerror(-r));
 		if (header.signature != VHDX_HEADER_SIGNATURE ||
-		    !checksum_ok((const uint8_t *)&header, sizeof header, offsetof(struct vhdx_header, checksum)))
+		    !vhdx_checksum_ok(&header, sizeof header, offsetof(struct vhdx_header, checksum)))
 			continue;
 		if (any && header.sequence <= layout->header.sequence)
 			continue;
@@ -168,7 +181,7 @@ static int read_regions(const struct vhdx_source *source, uint8_t *table, struct
 						 strerror(-r));
 		memcpy(&signature, table, sizeof signature);
 		if (signature == VHDX_REGION_SIGNATURE &&
-		    checksum_ok(table, VHDX_REGION_TABLE_BYTES, offsetof(struct vhdx_region_table, checksum)))
+		    vhdx_checksum_ok(table, VHDX_REGION_TABLE_BYTES, offsetof(struct vhdx_region_table, checksum)))
 			return decode_regions(table, layout, failure);
 	}
 	return block_failure_set(failure, -EINVAL, "both region tables are damaged");

@@ -55,6 +55,19 @@ bool vhdx_geometry(struct vhdx_layout *layout);
 int vhdx_layout_read(struct vhdx_source *source, struct vhdx_layout *layout, struct block_failure *failure);
 int vhdx_source_read(const struct vhdx_source *source, uint64_t offset, void *buffer, size_t bytes);
 
+/* CRC-32C of all, the four bytes at `field` taken as 0. */
+bool vhdx_checksum_ok(const void *data, size_t bytes, size_t field);
+void vhdx_seal(void *data, size_t bytes, size_t field);
+
+/* Plain descriptors, on the caller's time: vhdx_image.c. The source keeps the pointer. 0, -errno. */
+int vhdx_fd_source(int *fd, struct vhdx_source *source, struct block_failure *failure);
+int vhdx_fd_write(int fd, const void *data, size_t bytes, uint64_t offset);
+
+static inline uint64_t vhdx_whole_mib(uint64_t bytes)
+{
+	return (bytes + VHDX_MIB - 1) & ~(uint64_t)(VHDX_MIB - 1u);
+}
+
 bool vhdx_guid_is(const struct vhdx_guid *guid, struct vhdx_guid other);
 bool vhdx_guid_is_null(const struct vhdx_guid *guid);
 

@@ -7,8 +7,6 @@
 
 #include "block/vhdx_engine.h"
 
-#define READ_BYTES VHDX_MIB
-
 static int read_file(void *context, uint64_t offset, void *buffer, size_t bytes)
 {
 	struct block_file *file = context;
@@ -37,108 +35,6 @@ void vhdx_close(struct vhdx *v)
 	free(v->pages);
 	free(v->entry);
 	free(v);
-}
-
-/* Pages of zeroes are not copied: a large disk's BAT takes as much memory as it has entries. */
-static int read_bat(struct vhdx *v, const struct vhdx_source *source, uint8_t *buffer)
-{
-	static const uint8_t zeroes[VHDX_PAGE_BYTES];
-	uint8_t *bat = (uint8_t *)v->bat;
-
-	for (size_t at = 0; at < v->bat_bytes; at += READ_BYTES) {
-		const size_t bytes = v->bat_bytes - at < READ_BYTES ? v->bat_bytes - at : READ_BYTES;
-		int r = vhdx_source_read(source, v->layout.bat.offset + at, buffer, bytes);
-
-		if (r)
-			return r;
-		for (size_t page = 0; page < bytes; page += VHDX_PAGE_BYTES)
-			if (memcmp(buffer + page, zeroes, VHDX_PAGE_BYTES) != 0)
-				memcpy(bat + at + page, buffer + page, VHDX_PAGE_BYTES);
-	}
-	return 0;
-}
-
-static int load_bat(struct vhdx *v, const struct vhdx_source *source, struct block_failure *failure)
-{
-	uint8_t *buffer;
-	size_t pages;
-	int r;
-
-	v->bat_bytes = (v->layout.bat_count * sizeof *v->bat + VHDX_PAGE_BYTES - 1) & ~(size_t)(VHDX_PAGE_BYTES - 1);
-	pages = v->bat_bytes / VHDX_PAGE_BYTES;
-	v->bat = mmap(NULL, v->bat_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (v->bat == MAP_FAILED)
-		v->bat = NULL;
-	v->bat_dirty = calloc(pages / (8 * sizeof *v->bat_dirty) + 1, sizeof *v->bat_dirty);
-	buffer = malloc(READ_BYTES);
-	if (!v->bat || !v->bat_dirty || !buffer) {
-		free(buffer);
-		return block_failure_set(failure, -ENOMEM, "out of memory");
-	}
-	r = read_bat(v, source, buffer);
-	free(buffer);
-	return r ? block_failure_set(failure, r, "the BAT cannot be read: %s", strerror(-r)) : 0;
-}
-
-static int claim(struct vhdx *v, uint64_t offset, uint64_t bytes, const char *what, uint64_t number,
-		 struct block_failure *failure)
-{
-	bool taken;
-
-	if (vhdx_space_claim(&v->space, offset, bytes, &taken))
-		return 0;
-	if (!taken)
-		return block_failure_set(failure, -ENOMEM, "out of memory");
-	return block_failure_set(failure, -EINVAL, "%s %" PRIu64 " at %#" PRIx64 " overlaps something else", what,
-				 number, offset);
-}
-
-static int check_entry(struct vhdx *v, uint64_t index, struct block_failure *failure)
-{
-	const uint64_t chunk = index / ((1ull << v->chunk_shift) + 1);
-	const bool bitmap = index % ((1ull << v->chunk_shift) + 1) == 1ull << v->chunk_shift;
-	const bool differencing = v->layout.info.type == VHDX_DIFFERENCING;
-	const uint64_t entry = v->bat[index], offset = VHDX_BAT_OFFSET(entry);
-	const uint64_t number = bitmap ? chunk : index - chunk;
-	const char *what = bitmap ? "bitmap block" : "block";
-	const unsigned state = VHDX_BAT_STATE(entry);
-
-	if (state == 4 || state == 5 || (state == VHDX_BLOCK_PARTIAL && (bitmap || !differencing)) ||
-	    (bitmap && state != VHDX_BLOCK_NOT_PRESENT && state != VHDX_BLOCK_PRESENT))
-		return block_failure_set(failure, -EINVAL, "%s %" PRIu64 " is in state %u", what, number, state);
-	if (state < VHDX_BLOCK_PRESENT || (bitmap && !differencing)) {
-		/* What an absent block may say about a place binds nobody. */
-		v->bat[index] = state;
-		return 0;
-	}
-	if (offset < VHDX_MIB || offset >= v->layout.file_bytes)
-		return block_failure_set(failure, -EINVAL, "%s %" PRIu64 " at %#" PRIx64 " lies outside the file",
-					 what, number, offset);
-	if (state == VHDX_BLOCK_PARTIAL &&
-	    VHDX_BAT_STATE(v->bat[vhdx_bat_bitmap_index(v->chunk_shift, chunk)]) != VHDX_BLOCK_PRESENT)
-		return block_failure_set(failure, -EINVAL, "block %" PRIu64 " is partially present without a bitmap",
-					 number);
-	/* In place a replay would change it; in memory there is nothing that would. */
-	if (!bitmap && v->replay && v->disk.info.read_only && vhdx_replay_touches(v->replay, offset, v->block_bytes))
-		return block_failure_set(failure, -ENOTSUP,
-					 "the log holds data of block %" PRIu64 ": open it writable once", number);
-	return claim(v, offset, bitmap ? VHDX_BITMAP_BYTES : v->block_bytes, what, number, failure);
-}
-
-static int check_bat(struct vhdx *v, struct block_failure *failure)
-{
-	int r = claim(v, 0, VHDX_MIB, "header", 0, failure);
-
-	if (r == 0)
-		r = claim(v, v->layout.header.log_offset, v->layout.header.log_bytes, "log", 0, failure);
-	for (unsigned i = 0; r == 0 && i < v->layout.region_count; i++)
-		r = claim(v, v->layout.regions[i].offset, v->layout.regions[i].bytes, "region", i, failure);
-	if (r == 0 && !vhdx_space_extend(&v->space, v->layout.file_bytes))
-		r = block_failure_set(failure, -ENOMEM, "out of memory");
-	for (uint64_t index = 0; r == 0 && index < v->layout.bat_count; index++)
-		if (v->bat[index])
-			r = check_entry(v, index, failure);
-	return r;
 }
 
 static int check_parent(const struct vhdx *v, const struct block_disk *parent, struct block_failure *failure)
@@ -215,10 +111,13 @@ static int open_disk(struct vhdx *v, struct block_disk *parent, const struct vhd
 	set_up(v, parent, options);
 	r = check_parent(v, parent, failure);
 	if (r == 0)
-		r = load_bat(v, &source, failure);
+		r = vhdx_bat_read(&source, &v->layout, &v->bat, &v->bat_bytes, failure);
 	if (r == 0)
-		r = check_bat(v, failure);
-	return r;
+		r = vhdx_bat_check(&source, &v->layout, v->disk.info.read_only, false, v->bat, &v->space, failure);
+	if (r)
+		return r;
+	v->bat_dirty = calloc(v->bat_bytes / VHDX_PAGE_BYTES / (8 * sizeof *v->bat_dirty) + 1, sizeof *v->bat_dirty);
+	return v->bat_dirty ? 0 : block_failure_set(failure, -ENOMEM, "out of memory");
 }
 
 int vhdx_open(const struct vsp_host *host, struct block_file *file, struct block_disk *parent,

@@ -67,6 +67,7 @@ def test_what_qemu_wrote_is_read(tmp_path, source, kind, layout):
     options = f"subformat={layout}" + (",force_size=on" if kind == "vhd" else "")
     qemu_img("convert", "-f", "raw", "-O", QEMU_NAMES[kind], "-o", options, source, image)
     assert vhdtool("inspect", image)["virtual_bytes"] == BYTES
+    assert vhdtool("check", image)["notes"] == []
     vhdtool("convert", "--format", "raw", image, back)
     assert back.read_bytes() == source.read_bytes()
 
@@ -167,14 +168,55 @@ def test_a_parent_that_nobody_would_find_is_refused(tmp_path, source):
     assert "whole path" in error
 
 
-@pytest.mark.parametrize("kind", ["fixed", "dynamic"])
-def test_a_larger_image_has_zeroes_behind(tmp_path, source, kind):
-    image, back = tmp_path / "image.vhd", tmp_path / "back.raw"
-    vhdtool("convert", "--format", "vhd", "--type", kind, source, image)
+@every_format
+@pytest.mark.parametrize("layout", ["fixed", "dynamic"])
+def test_a_larger_image_has_zeroes_behind(tmp_path, source, kind, layout):
+    image, back = tmp_path / "image", tmp_path / "back.raw"
+    vhdtool("convert", "--format", kind, "--type", layout, *(["--block-size", 4 * MIB] if layout == "dynamic" else []), source, image)
     vhdtool("resize", "--size", BYTES + 30 * MIB, image)
+    info = vhdtool("inspect", image)
+    assert (info["type"], info["virtual_bytes"]) == (layout, BYTES + 30 * MIB)
+    assert vhdtool("check", image)["lost_bytes"] == 0
     vhdtool("convert", "--format", "raw", image, back)
     assert back.read_bytes() == source.read_bytes() + bytes(30 * MIB)
-    qemu_img("compare", "-f", "raw", "-F", "vpc", back, image)
+    qemu_accepts(kind, image, back)
+    error = vhdtool("resize", "--size", BYTES, image, status=1)
+    assert "smaller" in error
+    vhdtool("resize", "--size", BYTES + 30 * MIB, image)
+
+
+def test_what_lies_behind_the_end_of_a_vhdx_is_not_in_the_larger_one(tmp_path, source):
+    image, back = tmp_path / "image.vhdx", tmp_path / "back.raw"
+    vhdtool("convert", "--format", "vhdx", "--type", "fixed", "--block-size", MIB, source, image)
+    with open(image, "r+b") as file:
+        file.seek(-(MIB - 512), os.SEEK_END)
+        file.write(b"x" * 4096)
+    vhdtool("resize", "--size", BYTES + 2 * MIB, image)
+    vhdtool("convert", "--format", "raw", image, back)
+    assert back.read_bytes() == source.read_bytes() + bytes(2 * MIB)
+
+
+@pytest.mark.parametrize("layout", ["dynamic", "differencing"])
+def test_a_bat_without_room_moves(tmp_path, source, layout):
+    base, image, raw = tmp_path / "base.vhdx", tmp_path / "image.vhdx", tmp_path / "large.raw"
+    vhdtool("convert", "--format", "vhdx", "--block-size", MIB, "--size", 100 << 30, source, base)
+    if layout == "differencing":
+        vhdtool("create", "--format", "vhdx", "--type", "differencing", "--block-size", MIB, "--parent", base, image)
+    else:
+        base.rename(image)
+    old = vhdtool("inspect", image)
+    vhdtool("resize", "--size", 101 << 30, image)
+    assert image.stat().st_size == old["file_bytes"]
+    vhdtool("resize", "--size", 300 << 30, image)
+    new = vhdtool("inspect", image)
+    assert new["file_bytes"] == old["file_bytes"] + 3 * MIB		# 300 Ki entries, and a few
+    assert (new["disk_id"], new["parent"]) == (old["disk_id"], old["parent"])
+    assert new["id"] != old["id"]
+    assert vhdtool("check", image) == {"format": "vhdx", "blocks": 6 if layout == "dynamic" else 0, "lost_bytes": MIB, "notes": []}
+    if layout == "dynamic":
+        shutil.copy(source, raw)
+        os.truncate(raw, 300 << 30)
+        qemu_accepts("vhdx", image, raw)
 
 
 def test_a_descriptor_does_as_well(tmp_path):
@@ -201,6 +243,44 @@ def test_a_broken_image_is_one_line(tmp_path, source):
         more = ["--format", "raw"] if command == "convert" else []
         error = vhdtool(command, *more, image, *([tmp_path / "x"] if more else []), status=1)
         assert error == "vhdtool: VHD: the block at sector 1 lies on another or on the tables\n"
+
+
+def patch(path, offset, data):
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        file.write(data)
+
+
+def test_a_broken_vhdx_is_one_line(tmp_path, source):
+    whole, image = tmp_path / "whole.vhdx", tmp_path / "image.vhdx"
+    vhdtool("convert", "--format", "vhdx", "--block-size", MIB, source, whole)
+    first, = struct.unpack_from("<Q", whole.read_bytes(), 3 * MIB)
+    for entries, words in (((first, first), "overlaps something else"), ((3 * MIB | 6,), "overlaps something else"),
+                           ((MIB << 30 | 6,), "lies outside the file"), ((first | 7,), "is in state 7"), ((4,), "is in state 4")):
+        shutil.copy(whole, image)
+        patch(image, 3 * MIB, struct.pack(f"<{len(entries)}Q", *entries))
+        error = vhdtool("check", image, status=1)
+        assert words in error and error.startswith("vhdtool: ") and error.count("\n") == 1
+    shutil.copy(whole, image)
+    os.truncate(image, whole.stat().st_size - 4096)
+    assert "ends beyond the end of the file" in vhdtool("check", image, status=1)
+    for place in (64 << 10, 128 << 10):
+        patch(image, place, b"HEAD")
+    assert "both headers are damaged" in vhdtool("check", image, status=1)
+
+
+def test_one_damaged_copy_is_a_note(tmp_path, source):
+    image = tmp_path / "image.vhdx"
+    vhdtool("convert", "--format", "vhdx", source, image)
+    assert vhdtool("check", image)["notes"] == []
+    patch(image, 192 << 10, b"REGI")
+    patch(image, (64 << 10) + 100, b"x")
+    notes = vhdtool("check", image)["notes"]
+    assert len(notes) == 2 and "headers" in notes[0] and "region tables" in notes[1]
+    vhdtool("convert", "--format", "raw", image, tmp_path / "back.raw")
+    assert (tmp_path / "back.raw").read_bytes() == source.read_bytes()
+    vhdtool("resize", "--size", 64 * MIB, image)		# writes both headers anew
+    assert len(vhdtool("check", image)["notes"]) == 1
 
 
 @pytest.mark.parametrize("arguments", [
