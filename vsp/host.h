@@ -66,6 +66,7 @@ struct vsp_host_ops {
 
 	uint64_t (*reference_time)(void *host);	/* 100 ns since the partition was made, as the guest reads it */
 	uint64_t (*wall_time)(void *host);	/* 100 ns since 1601-01-01 UTC */
+	uint64_t (*monotonic_ns)(void *host);	/* since any moment but never 0; cheap, to measure how long things take */
 	void (*log)(void *host, const char *text);
 };
 

@@ -131,6 +131,11 @@ static uint64_t host_wall_time(void *host)
 	return WALL + now_ns / 100;
 }
 
+static uint64_t host_monotonic_ns(void *host)
+{
+	return 1 + now_ns;
+}
+
 static void host_log(void *host, const char *text)
 {
 	(void)fprintf(stderr, "%s\n", text);
@@ -140,7 +145,8 @@ static const struct vsp_host_ops ops = {
 	.memory = host_memory, .post_message = host_post_message, .signal_event = host_signal_event,
 	.doorbell_open = host_doorbell_open, .doorbell_close = host_doorbell_close, .timer_arm = host_timer_arm,
 	.timer_cancel = host_timer_cancel, .watch_add = host_watch_add, .watch_remove = host_watch_remove,
-	.reference_time = host_reference_time, .wall_time = host_wall_time, .log = host_log,
+	.reference_time = host_reference_time, .wall_time = host_wall_time,
+	.monotonic_ns = host_monotonic_ns, .log = host_log,
 };
 
 static void work(vsp_callback callback, void *context)

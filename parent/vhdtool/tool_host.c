@@ -64,6 +64,11 @@ static void watch_remove(void *host, struct vsp_watch *watch)
 			h->watches[i] = NULL;
 }
 
+static uint64_t monotonic_ns(void *host)
+{
+	return now_ns();
+}
+
 static void write_log(void *host, const char *text)
 {
 	(void)fprintf(stderr, "vhdtool: %s\n", text);
@@ -74,6 +79,7 @@ static const struct vsp_host_ops ops = {
 	.timer_cancel = timer_cancel,
 	.watch_add = watch_add,
 	.watch_remove = watch_remove,
+	.monotonic_ns = monotonic_ns,
 	.log = write_log,
 };
 

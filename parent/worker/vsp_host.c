@@ -260,6 +260,11 @@ static uint64_t host_wall_time(void *host)
 	return now_ns(CLOCK_REALTIME) / 100 + FILETIME_UNIX_BASE;
 }
 
+static uint64_t host_monotonic_ns(void *host)
+{
+	return now_ns(CLOCK_MONOTONIC);
+}
+
 static void host_log(void *host, const char *text)
 {
 	log_line("%.200s", text);
@@ -278,6 +283,7 @@ static const struct vsp_host_ops host_ops = {
 	.watch_remove = host_watch_remove,
 	.reference_time = host_reference_time,
 	.wall_time = host_wall_time,
+	.monotonic_ns = host_monotonic_ns,
 	.log = host_log,
 };
 

@@ -148,8 +148,14 @@ static void advance(uint64_t ns)
 	abort();
 }
 
+static uint64_t monotonic_ns(void *host)
+{
+	return 1 + channel.now;
+}
+
 static const struct vsp_host_ops host_ops = {
 	.timer_arm = timer_arm, .timer_cancel = timer_cancel, .reference_time = reference_time,
+	.monotonic_ns = monotonic_ns,
 };
 
 /* ---- the owner */

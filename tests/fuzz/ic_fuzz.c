@@ -143,11 +143,17 @@ static uint64_t clock_100ns(void *host)
 	return channel.now / 100;
 }
 
+static uint64_t clock_ns(void *host)
+{
+	return 1 + channel.now;
+}
+
 static const struct vsp_host_ops host_ops = {
 	.timer_arm = timer_arm,
 	.timer_cancel = timer_cancel,
 	.reference_time = clock_100ns,
 	.wall_time = clock_100ns,
+	.monotonic_ns = clock_ns,
 };
 
 static void advance(uint64_t ns)

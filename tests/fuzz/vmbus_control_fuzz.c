@@ -108,6 +108,11 @@ static uint64_t reference_time(void *host)
 	return now;
 }
 
+static uint64_t monotonic_ns(void *host)
+{
+	return 1 + now * 100;
+}
+
 static void log_line(void *host, const char *text)
 {
 	CHECK(strlen(text) < 200);
@@ -116,7 +121,8 @@ static void log_line(void *host, const char *text)
 static const struct vsp_host_ops host_ops = {
 	.memory = memory, .post_message = post_message, .signal_event = signal_event, .doorbell_open = doorbell_open,
 	.doorbell_close = doorbell_close, .timer_arm = timer_arm, .timer_cancel = timer_cancel,
-	.reference_time = reference_time, .wall_time = reference_time, .log = log_line,
+	.reference_time = reference_time, .wall_time = reference_time, .monotonic_ns = monotonic_ns,
+	.log = log_line,
 };
 static const struct vsp_host host = { &host_ops, NULL };
 

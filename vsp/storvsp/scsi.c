@@ -310,6 +310,7 @@ static void disk_batched(void *context)
 {
 	struct scsi_unit *unit = context;
 
+	unit->batch_ns = 0;
 	unit->events.batched(unit->events.context);
 }
 

@@ -74,6 +74,7 @@ struct scsi_task {
 	unsigned iov_count;
 	uint32_t bytes;			/* in iov, at most SCSI_TRANSFER_MAX; 0 for SCSI_DATA_NONE */
 	void (*done)(struct scsi_task *task);	/* exactly once, possibly from inside scsi_execute */
+	uint64_t arrived_ns;		/* by the host's monotonic clock */
 
 	/* Answer */
 	enum scsi_status status;
@@ -135,6 +136,7 @@ struct scsi_unit {
 	bool tray_open;
 	bool kick;			/* the disk has submits that were not kicked */
 	uint8_t media_event;		/* MMC: for the next GET EVENT STATUS NOTIFICATION */
+	uint64_t batch_ns;		/* when the disk's batch under way began to be answered; 0: nobody has looked yet */
 	unsigned closing_disks;
 	struct vsp_timer close_timer;
 	vsp_callback closed;

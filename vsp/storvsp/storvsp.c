@@ -51,6 +51,7 @@ struct storvsp_channel {
 	struct storvsp_request *free;
 	struct storvsp_request *unsent, **unsent_end;
 	unsigned in_use;		/* requests that are not free */
+	uint64_t batch_ns;		/* when the packets of the last batch were found in the ring */
 	bool primary;
 	bool pumping, closing;
 	bool throttled;			/* more to do, as soon as a request is done */
@@ -362,6 +363,7 @@ static bool srb_to_task(struct storvsp_request *request, const struct vmbus_pack
 
 	memset(task, 0, sizeof *task);
 	task->done = task_done;
+	task->arrived_ns = request->channel->batch_ns;
 	if (!srb_ok(srb, &packet->range)) {
 		scsi_set_sense(task, SENSE_INVALID_FIELD);
 		return false;
@@ -577,6 +579,8 @@ static bool may_read(const struct storvsp_channel *channel)
 /* true: the ring is empty, or the channel dead. */
 static bool read_batch(struct storvsp_channel *channel)
 {
+	const struct vsp_host *host = &channel->storvsp->host;
+
 	for (unsigned i = 0; i < BATCH_MAX; i++) {
 		struct vmbus_packet packet;
 
@@ -584,6 +588,8 @@ static bool read_batch(struct storvsp_channel *channel)
 			return false;
 		if (vmbus_channel_read(channel->vmbus, &packet) <= 0)
 			return true;
+		if (i == 0)
+			channel->batch_ns = host->ops->monotonic_ns(host->context);
 		receive(channel, &packet);
 	}
 	return false;

@@ -190,6 +190,13 @@ static uint64_t host_wall_time(void *host)
 	return world->wall_base_100ns + world->now_ns / 100;
 }
 
+static uint64_t host_monotonic_ns(void *host)
+{
+	const struct guest_world *world = host;
+
+	return 1 + world->now_ns;
+}
+
 static void host_log(void *host, const char *text)
 {
 	struct guest_world *world = host;
@@ -210,6 +217,7 @@ static const struct vsp_host_ops ops = {
 	.watch_remove = host_watch_remove,
 	.reference_time = host_reference_time,
 	.wall_time = host_wall_time,
+	.monotonic_ns = host_monotonic_ns,
 	.log = host_log,
 };
 

@@ -80,6 +80,13 @@ static uint64_t reference_time(void *host)
 	return now_ns() / 100;
 }
 
+static uint64_t monotonic_ns(void *host)
+{
+	const struct block_host *h = host;
+
+	return h->clock_ns ? h->clock_ns : now_ns();
+}
+
 static void write_log(void *host, const char *text)
 {
 	(void)fprintf(stderr, "log: %s\n", text);
@@ -92,6 +99,7 @@ static const struct vsp_host_ops ops = {
 	.watch_change = watch_change,
 	.watch_remove = watch_remove,
 	.reference_time = reference_time,
+	.monotonic_ns = monotonic_ns,
 	.log = write_log,
 };
 

@@ -14,6 +14,7 @@ struct block_host {
 	struct vsp_watch *watches[BLOCK_HOST_SLOTS];
 	struct vsp_timer *timers[BLOCK_HOST_SLOTS];
 	uint64_t expires[BLOCK_HOST_SLOTS];
+	uint64_t clock_ns;		/* what monotonic_ns says; 0: the true time */
 };
 
 void block_host_init(struct block_host *h);

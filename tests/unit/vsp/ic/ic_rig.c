@@ -176,11 +176,19 @@ static uint64_t wall_time(void *host)
 	return RIG_WALL_OFFSET + rig->now_ns / 100;
 }
 
+static uint64_t monotonic_ns(void *host)
+{
+	struct rig *rig = host;
+
+	return 1 + rig->now_ns;
+}
+
 static const struct vsp_host_ops ops = {
 	.timer_arm = timer_arm,
 	.timer_cancel = timer_cancel,
 	.reference_time = reference_time,
 	.wall_time = wall_time,
+	.monotonic_ns = monotonic_ns,
 };
 
 /* ---- for tests */

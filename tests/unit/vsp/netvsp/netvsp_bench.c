@@ -145,6 +145,11 @@ static void watch_remove(void *host, struct vsp_watch *watch)
 	BENCH_CHECK(!"removed a watch that was not there");
 }
 
+static uint64_t host_monotonic_ns(void *host)
+{
+	return 1;
+}
+
 static void host_log(void *host, const char *text)
 {
 	struct bench *b = host;
@@ -157,6 +162,7 @@ static const struct vsp_host_ops host_ops = {
 	.timer_cancel = timer_cancel,
 	.watch_add = watch_add,
 	.watch_remove = watch_remove,
+	.monotonic_ns = host_monotonic_ns,
 	.log = host_log,
 };
 

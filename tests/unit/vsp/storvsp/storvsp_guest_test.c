@@ -201,6 +201,9 @@ static void random_io_on_three_channels_matches_a_model(void **state)
 	assert_memory_equal(file, model, DISK_BYTES);
 	assert_int_equal(storvsp_lun_stats(w->storvsp, 0, &stats), 0);
 	assert_int_equal(stats.reads + stats.writes, total);
+	for (unsigned i = 0; i < STORVSP_LATENCY_BUCKETS; i++)
+		total -= (unsigned)(stats.read_latency.commands[i] + stats.write_latency.commands[i]);
+	assert_int_equal(total, 0);
 	assert_int_equal(stats.errors, 0);
 	world_free(w);
 }

@@ -319,6 +319,48 @@ static void reading_and_writing(void **state)
 	assert_int_equal(storvsp_lun_stats(world.storvsp, 1, &stats), -ENOENT);
 }
 
+/* Held from the ring on, for so long. */
+static void run_slowly(const struct storvsc_packet *packet, uint64_t us)
+{
+	world.disk->hold = true;
+	send_srb(primary(), 7, packet, world.buffer, 512);
+	settle();
+	world.host.clock_ns += us * 1000;
+	world.disk->hold = false;
+	block_memory_run(world.disk);
+	(void)receive(primary(), 7);
+}
+
+static void how_long_commands_take_is_counted(void **state)
+{
+	static const struct { uint64_t us; unsigned bucket; } rows[] = {
+		{ 0, 0 }, { 1, 0 }, { 2, 1 }, { 3, 1 }, { 4, 2 }, { 1023, 9 }, { 1024, 10 }, { 8388607, 22 }, { 8388608, 23 },
+		{ 1ull << 40, 23 },
+	};
+	const struct storvsc_packet read = read_packet(0, 1);
+	const struct storvsc_packet write = srb(0, SRB_DATA_OUT, 512, CDB(0x2a, [8] = 1), 10);
+	struct storvsp_latency reads = { { 0 } }, writes = { { 0 } };
+	struct storvsp_lun_stats stats;
+
+	world.host.clock_ns = 5000;
+	connect_guest();
+	for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		run_slowly(&read, rows[i].us);
+		reads.commands[rows[i].bucket]++;
+		assert_int_equal(storvsp_lun_stats(world.storvsp, 0, &stats), 0);
+		assert_memory_equal(&stats.read_latency, &reads, sizeof reads);
+	}
+	run_slowly(&write, 100);
+	writes.commands[6] = 1;
+	world.disk->fail_op = BLOCK_READ;
+	world.disk->fail_error = -EIO;
+	run_slowly(&read, 100);			/* only what succeeds */
+	assert_int_equal(storvsp_lun_stats(world.storvsp, 0, &stats), 0);
+	assert_memory_equal(&stats.read_latency, &reads, sizeof reads);
+	assert_memory_equal(&stats.write_latency, &writes, sizeof writes);
+	world.host.clock_ns = 0;
+}
+
 static void less_room_for_sense(void **state)
 {
 	struct storvsc_packet packet = srb(0, SRB_DATA_NONE, 0, CDB(0xff), 16);
@@ -829,6 +871,7 @@ int main(void)
 		TEST(negotiation_as_linux_does_it),
 		TEST(steps_out_of_order_are_refused),
 		TEST(reading_and_writing),
+		TEST(how_long_commands_take_is_counted),
 		TEST(less_room_for_sense),
 		TEST(absent_units),
 		TEST(report_luns_lists_what_is_there),
