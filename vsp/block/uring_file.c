@@ -602,6 +602,8 @@ static void destroy(struct block_file *file)
 	file->host.ops->watch_remove(file->host.context, &u->watch);
 	file->host.ops->timer_cancel(file->host.context, &u->submit_timer);
 	file->host.ops->timer_cancel(file->host.context, &u->decided_timer);
+	/* By itself the kernel takes a ring apart some time later, and its file, with the locks on it, stays open as long. */
+	(void)io_uring_unregister_files(&u->ring);
 	io_uring_queue_exit(&u->ring);
 	(void)close(u->watch.fd);
 	(void)close(u->fd);
@@ -698,19 +700,20 @@ static int register_with(struct io_uring *ring, unsigned what, void *argument, u
 	return syscall(SYS_io_uring_register, ring->ring_fd, what, argument, count) < 0 ? -errno : 0;
 }
 
-/* From the moment that it is enabled a ring takes no registrations, and entries for its registered file alone. */
+/* From the moment that it is enabled a ring takes entries for its registered file alone, and lets go of that, no more. */
 static int restrict_ring(struct io_uring *ring)
 {
 	static const uint8_t allowed[] = {
 		IORING_OP_READ, IORING_OP_READV, IORING_OP_WRITE, IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE,
 	};
-	struct io_uring_restriction list[sizeof allowed + 1] = {
+	struct io_uring_restriction list[sizeof allowed + 2] = {
 		{ .opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED, .sqe_flags = IOSQE_FIXED_FILE },
+		{ .opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_UNREGISTER_FILES },
 	};
 	int r;
 
 	for (unsigned i = 0; i < sizeof allowed; i++)
-		list[1 + i] = (struct io_uring_restriction){ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = allowed[i] };
+		list[2 + i] = (struct io_uring_restriction){ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = allowed[i] };
 	r = register_with(ring, IORING_REGISTER_RESTRICTIONS, list, sizeof list / sizeof list[0]);
 	return r ? r : register_with(ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 }

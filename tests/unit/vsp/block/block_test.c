@@ -428,6 +428,35 @@ static void close_waits_for_what_is_in_flight(void **state)
 	world_free(w);
 }
 
+/* The lock is the open file's: it holds as long as anything, the kernel's end of a ring too, knows that. */
+static void a_closed_disk_holds_its_file_no_longer(void **state)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	struct world *w = world_new(DISK_BYTES, &(struct block_raw_options){ 0 });
+	static uint8_t data[4096];
+	bool closed;
+	int fd;
+
+	for (unsigned i = 0; i < 20; i++) {
+		if (i) {
+			fd = open(w->path, O_RDWR | O_CLOEXEC);
+			assert_int_equal(fcntl(fd, F_OFD_SETLK, &lock), 0);
+			assert_int_equal(block_raw_create(&w->host.host, fd, &(struct block_raw_options){ 0 }, &w->disk), 0);
+			assert_int_equal(fcntl(w->spy, F_OFD_SETLK, &lock), -1);
+		}
+		assert_int_equal(transfer(w, BLOCK_WRITE, 0, 0, data, sizeof data), 0);
+		closed = false;
+		block_close(w->disk, set_flag, &closed);
+		w->disk = NULL;
+		block_host_run_until(&w->host, &closed);
+		assert_int_equal(fcntl(w->spy, F_OFD_SETLK, &lock), 0);
+		lock.l_type = F_UNLCK;
+		assert_int_equal(fcntl(w->spy, F_OFD_SETLK, &lock), 0);
+		lock.l_type = F_WRLCK;
+	}
+	world_free(w);
+}
+
 static void a_file_sealed_against_writing_is_an_error(void **state)
 {
 	struct world *w = calloc(1, sizeof *w);
@@ -460,6 +489,7 @@ int main(void)
 		cmocka_unit_test(a_file_cut_behind_our_back_is_an_error),
 		cmocka_unit_test(a_resize_is_told),
 		cmocka_unit_test(close_waits_for_what_is_in_flight),
+		cmocka_unit_test(a_closed_disk_holds_its_file_no_longer),
 		cmocka_unit_test(a_file_sealed_against_writing_is_an_error),
 	};
 
