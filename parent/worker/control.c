@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "worker/json_take.h"
+#include "worker/stats.h"
 #include "worker/worker_msg.h"
 
 #define PACKET_DEPTH 8
@@ -155,58 +157,20 @@ static struct json_object *method_status(struct control *c, struct json_object *
 	return result;
 }
 
-/* Counters come sorted by device: a new device opens a new object. */
-struct counter_sink {
-	struct json_object *devices;
-	struct json_object *counters;
-	const char *device;
-};
-
-static void add_counter(void *context, const char *device, const char *counter, uint64_t value)
-{
-	struct counter_sink *sink = context;
-
-	if (!sink->device || strcmp(sink->device, device)) {
-		struct json_object *entry = json_object_new_object();
-
-		sink->device = device;
-		sink->counters = json_object_new_object();
-		add_text(entry, "name", device);
-		(void)json_object_object_add(entry, "counters", sink->counters);
-		(void)json_object_array_add(sink->devices, entry);
-	}
-	add_number(sink->counters, counter, value);
-}
-
-static struct json_object *vp_counters(struct vp_thread *vp)
-{
-	struct json_object *entry = json_object_new_object();
-	struct json_object *exits = json_object_new_object();
-
-	add_number(entry, "index", vp->context.index);
-	for (unsigned i = 0; i < INTERCEPT_KIND_COUNT; i++)
-		add_number(exits, intercept_kind_names[i], atomic_load_explicit(&vp->counters[i], memory_order_relaxed));
-	(void)json_object_object_add(entry, "exits", exits);
-	return entry;
-}
-
 static struct json_object *method_stats(struct control *c, struct json_object *params, const char **out_code,
 					struct failure *why)
 {
-	struct json_object *result = json_object_new_object();
-	struct json_object *vps = json_object_new_array();
-	struct counter_sink sink = { .devices = json_object_new_array() };
-	struct machine *machine = &c->worker->machine;
+	struct json_object *value = NULL;
+	int64_t from = 0;
 
-	if (machine->built) {
-		devices_counters(&machine->devices, add_counter, &sink);
-		vmbus_counters(machine->vmbus, add_counter, &sink);
-		for (unsigned i = 0; i < machine->vps.count; i++)
-			(void)json_object_array_add(vps, vp_counters(&machine->vps.threads[i]));
+	if (json_object_object_get_ex(params, "from", &value)) {
+		int r = json_object_is_type(value, json_type_int) ? json_take_number(value, "params.from", 0, INT32_MAX, &from, why)
+								  : failure_set(why, -EINVAL, "params.from: must be a number");
+
+		if (r)
+			return device_answer(r, out_code);
 	}
-	(void)json_object_object_add(result, "devices", sink.devices);
-	(void)json_object_object_add(result, "vps", vps);
-	return result;
+	return stats_answer(&c->worker->machine, (uint64_t)from);
 }
 
 static struct json_object *method_add_device(struct control *c, struct json_object *params, const char **out_code,

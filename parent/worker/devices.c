@@ -274,14 +274,19 @@ enum pm_request devices_take_request(struct devices *d)
 	return request;
 }
 
-void devices_counters(struct devices *d, devices_counter_fn emit, void *context)
+static void count_device(struct counter_sink *sink, const char *device, const char *const names[], const uint64_t values[],
+			 unsigned count)
+{
+	sink->source(sink, &(struct counter_source){ .name = device, .unit = COUNTER_NO_UNIT });
+	for (unsigned i = 0; i < count; i++)
+		sink->counter(sink, names[i], values[i]);
+}
+
+void devices_counters(struct devices *d, struct counter_sink *sink)
 {
 	(void)pthread_mutex_lock(&d->lock);
-	for (unsigned i = 0; i < BUS_COUNTER_COUNT; i++)
-		emit(context, "bus", bus_counter_names[i], d->counters[i]);
-	for (unsigned i = 0; i < UART_COUNTER_COUNT; i++)
-		emit(context, "com1", uart_counter_names[i], d->com1.counters[i]);
-	for (unsigned i = 0; i < IOAPIC_COUNTER_COUNT; i++)
-		emit(context, "ioapic", ioapic_counter_names[i], d->ioapic.counters[i]);
+	count_device(sink, "bus", bus_counter_names, d->counters, BUS_COUNTER_COUNT);
+	count_device(sink, "com1", uart_counter_names, d->com1.counters, UART_COUNTER_COUNT);
+	count_device(sink, "ioapic", ioapic_counter_names, d->ioapic.counters, IOAPIC_COUNTER_COUNT);
 	(void)pthread_mutex_unlock(&d->lock);
 }

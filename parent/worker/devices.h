@@ -13,6 +13,7 @@
 
 #include "worker/backend.h"
 #include "worker/console.h"
+#include "worker/counters.h"
 #include "worker/ioapic.h"
 #include "worker/pm.h"
 #include "worker/rtc.h"
@@ -58,8 +59,6 @@ void devices_console_input(struct devices *d);
 /* Power request of the guest since the last call. */
 enum pm_request devices_take_request(struct devices *d);
 
-/* Calls `emit` for each device and counter, under the lock. */
-typedef void (*devices_counter_fn)(void *context, const char *device, const char *counter, uint64_t value);
-void devices_counters(struct devices *d, devices_counter_fn emit, void *context);
+void devices_counters(struct devices *d, struct counter_sink *sink);
 
 #endif

@@ -202,6 +202,21 @@ void node_event(const struct node *node, const char *what, struct json_object *b
 	node->bus->event(node->bus->context, node, what, body);
 }
 
+/* "scsi0:3", "nic1:0", but "heartbeat". */
+void node_counts(const struct node *node, int unit, struct counter_sink *sink)
+{
+	struct counter_source source = { .instance = node->instance, .unit = unit };
+	char name[48];
+	int bytes = snprintf(name, sizeof name, "%s", node->kind->type);
+
+	if (node->kind->max > 1)
+		bytes += snprintf(name + bytes, sizeof name - (size_t)bytes, "%u", node->index);
+	if (unit != COUNTER_NO_UNIT)
+		(void)snprintf(name + bytes, sizeof name - (size_t)bytes, ":%d", unit);
+	source.name = name;
+	sink->source(sink, &source);
+}
+
 const char *node_error_code(int error)
 {
 	switch (error) {

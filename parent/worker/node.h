@@ -11,6 +11,7 @@
 
 #include "vmbus/server.h"
 #include "worker/backend.h"
+#include "worker/counters.h"
 #include "worker/guest_mem.h"
 #include "worker/json_take.h"
 
@@ -34,8 +35,6 @@ struct node_bus {
 	void (*failed)(void *context, const struct failure *why);
 	void *context;
 };
-
-typedef void (*node_counter_fn)(void *context, const char *device, const char *counter, uint64_t value);
 
 struct node_call {
 	const char *name;
@@ -61,7 +60,7 @@ struct node_kind {
 	void (*resume)(struct node *node);
 	/* A client of the control socket came or went. NULL: does not matter */
 	void (*client)(struct node *node, bool connected);
-	void (*counters)(struct node *node, const char *name, node_counter_fn emit, void *context);	/* NULL: none */
+	void (*counters)(struct node *node, struct counter_sink *sink);	/* NULL: none */
 	const struct node_call *calls;
 	unsigned call_count;
 };
@@ -105,6 +104,8 @@ int node_take_params(struct json_object *params, const struct json_member *membe
 		     struct failure *why) MUST_CHECK;
 struct vmbus_guid node_guid(const char *text);
 void node_event(const struct node *node, const char *what, struct json_object *body);
+/* The counters that follow are of the node's LUN or queue, or COUNTER_NO_UNIT. */
+void node_counts(const struct node *node, int unit, struct counter_sink *sink);
 /* What clients call an error (worker_msg.h, ERROR). */
 const char *node_error_code(int error);
 

@@ -124,18 +124,19 @@ static void resume_sockets(struct node *node)
 	hvsock_listener_resume(hvsock_of(node)->listener);
 }
 
-static void counters(struct node *node, const char *name, node_counter_fn emit, void *context)
+static void counters(struct node *node, struct counter_sink *sink)
 {
 	struct hvsock_counters c;
 
 	hvsock_get_counters(hvsock_of(node)->hvsock, &c);
-	emit(context, name, "sockets", c.sockets);
-	emit(context, name, "opened", c.opened);
-	emit(context, name, "refused", c.refused);
-	emit(context, name, "timeouts", c.timeouts);
-	emit(context, name, "broken", c.broken);
-	emit(context, name, "bytes_received", c.bytes_received);
-	emit(context, name, "bytes_sent", c.bytes_sent);
+	node_counts(node, COUNTER_NO_UNIT, sink);
+	sink->counter(sink, "sockets", c.sockets);
+	sink->counter(sink, "opened", c.opened);
+	sink->counter(sink, "refused", c.refused);
+	sink->counter(sink, "timeouts", c.timeouts);
+	sink->counter(sink, "broken", c.broken);
+	sink->counter(sink, "bytes_received", c.bytes_received);
+	sink->counter(sink, "bytes_sent", c.bytes_sent);
 }
 
 static const struct json_member members[] = {

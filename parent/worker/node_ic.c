@@ -125,12 +125,13 @@ static void heartbeat_client(struct node *node, bool connected)
 		on_heartbeat(node, heartbeat_status(heartbeat), heartbeat_application(heartbeat));
 }
 
-static void heartbeat_counters(struct node *node, const char *name, node_counter_fn emit, void *context)
+static void heartbeat_counters(struct node *node, struct counter_sink *sink)
 {
 	const struct heartbeat *heartbeat = &((struct heartbeat_node *)node)->heartbeat;
 
-	emit(context, name, "status", heartbeat_status(heartbeat));
-	emit(context, name, "answers", heartbeat->ic.counters.answers);
+	node_counts(node, COUNTER_NO_UNIT, sink);
+	sink->counter(sink, "status", heartbeat_status(heartbeat));
+	sink->counter(sink, "answers", heartbeat->ic.counters.answers);
 }
 
 const struct node_kind node_heartbeat = {

@@ -152,19 +152,20 @@ static void client(struct node *node, bool connected)
 		on_status(memory_of(node));
 }
 
-static void counters(struct node *node, const char *name, node_counter_fn emit, void *context)
+static void counters(struct node *node, struct counter_sink *sink)
 {
 	const struct dynamic_memory *memory = &memory_of(node)->memory;
 
-	emit(context, name, "ballooned_pages", memory->dm.counters.ballooned);
-	emit(context, name, "unballooned_pages", memory->dm.counters.unballooned);
-	emit(context, name, "added_pages", memory->dm.counters.added);
-	emit(context, name, "reports", memory->dm.counters.reports);
-	emit(context, name, "timeouts", memory->dm.counters.timeouts);
-	emit(context, name, "refusals", memory->dm.counters.refusals);
-	emit(context, name, "lies", memory->dm.counters.lies);
-	emit(context, name, "take_failures", memory->take_failures);
-	emit(context, name, "return_failures", memory->return_failures);
+	node_counts(node, COUNTER_NO_UNIT, sink);
+	sink->counter(sink, "ballooned_pages", memory->dm.counters.ballooned);
+	sink->counter(sink, "unballooned_pages", memory->dm.counters.unballooned);
+	sink->counter(sink, "added_pages", memory->dm.counters.added);
+	sink->counter(sink, "reports", memory->dm.counters.reports);
+	sink->counter(sink, "timeouts", memory->dm.counters.timeouts);
+	sink->counter(sink, "refusals", memory->dm.counters.refusals);
+	sink->counter(sink, "lies", memory->dm.counters.lies);
+	sink->counter(sink, "take_failures", memory->take_failures);
+	sink->counter(sink, "return_failures", memory->return_failures);
 }
 
 /* Calls */

@@ -209,37 +209,36 @@ static void resume_adapter(struct node *node)
 	netvsp_resume(nic_of(node)->netvsp);
 }
 
-static void count_traffic(const struct netvsp_counters *c, const char *name, node_counter_fn emit, void *context)
+static void count_traffic(const struct netvsp_counters *c, struct counter_sink *sink)
 {
 	static const char *const tx_names[NETVSP_CAST_COUNT] = { "tx_unicast", "tx_multicast", "tx_broadcast" };
 	static const char *const rx_names[NETVSP_CAST_COUNT] = { "rx_unicast", "rx_multicast", "rx_broadcast" };
 	uint64_t tx_bytes = 0, rx_bytes = 0;
 
 	for (unsigned i = 0; i < NETVSP_CAST_COUNT; i++) {
-		emit(context, name, tx_names[i], c->tx[i].frames);
-		emit(context, name, rx_names[i], c->rx[i].frames);
+		sink->counter(sink, tx_names[i], c->tx[i].frames);
+		sink->counter(sink, rx_names[i], c->rx[i].frames);
 		tx_bytes += c->tx[i].bytes;
 		rx_bytes += c->rx[i].bytes;
 	}
-	emit(context, name, "tx_bytes", tx_bytes);
-	emit(context, name, "rx_bytes", rx_bytes);
-	emit(context, name, "tx_waits", c->tx_waits);
-	emit(context, name, "rx_waits", c->rx_waits);
+	sink->counter(sink, "tx_bytes", tx_bytes);
+	sink->counter(sink, "rx_bytes", rx_bytes);
+	sink->counter(sink, "tx_waits", c->tx_waits);
+	sink->counter(sink, "rx_waits", c->rx_waits);
 	for (unsigned i = 0; i < NETVSP_DROP_COUNT; i++)
 		if (c->drops[i])
-			emit(context, name, netvsp_drop_names[i], c->drops[i]);
+			sink->counter(sink, netvsp_drop_names[i], c->drops[i]);
 }
 
-static void counters(struct node *node, const char *name, node_counter_fn emit, void *context)
+static void counters(struct node *node, struct counter_sink *sink)
 {
 	const struct nic *nic = nic_of(node);
 	struct netvsp_counters c;
-	char queue[48];
 
 	for (unsigned i = 0; nic->netvsp && i < nic->tap_count; i++) {
 		netvsp_counters_get(nic->netvsp, i, &c);
-		(void)snprintf(queue, sizeof queue, "%s:%u", name, i);
-		count_traffic(&c, queue, emit, context);
+		node_counts(node, (int)i, sink);
+		count_traffic(&c, sink);
 	}
 }
 

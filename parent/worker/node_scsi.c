@@ -24,6 +24,9 @@ struct lun {
 struct scsi {
 	struct node node;
 	struct storvsp *storvsp;	/* while on a bus */
+	unsigned closing;		/* disks that no unit took, and the controller */
+	vsp_callback removed;		/* waits for them */
+	void *removed_context;
 	struct lun luns[STORVSP_LUN_COUNT];
 };
 
@@ -161,9 +164,22 @@ static void fini(struct node *node)
 
 /* On the bus */
 
-/* Nothing was submitted to it yet: it is gone in the next round of the loop. */
-static void on_unused_disk_closed(void *context)
+/* Only then may the loop end that closes it. */
+static void on_part_closed(void *context)
 {
+	struct scsi *scsi = context;
+	vsp_callback removed = scsi->removed;
+
+	if (--scsi->closing || !removed)
+		return;
+	scsi->removed = NULL;
+	removed(scsi->removed_context);
+}
+
+static void close_unused(struct scsi *scsi, struct block_disk *disk)
+{
+	scsi->closing++;
+	block_close(disk, on_part_closed, scsi);
 }
 
 static int open_image(const struct scsi *scsi, unsigned number, const struct disk_image *image, struct block_disk **out,
@@ -196,7 +212,7 @@ static int attach(struct scsi *scsi, unsigned number, struct failure *why)
 	if (r == 0)
 		return 0;
 	if (disk)
-		block_close(disk, on_unused_disk_closed, NULL);
+		close_unused(scsi, disk);
 	return failure_set(why, r, "SCSI controller %u, unit %u: cannot be attached: %s", scsi->node.index, number,
 			   strerror(-r));
 }
@@ -227,29 +243,33 @@ static void remove_controller(struct node *node, vsp_callback done, void *contex
 	struct storvsp *storvsp = scsi->storvsp;
 
 	scsi->storvsp = NULL;
+	scsi->removed = done;
+	scsi->removed_context = context;
+	scsi->closing++;
 	if (storvsp)
-		storvsp_destroy(storvsp, done, context);
+		storvsp_destroy(storvsp, on_part_closed, scsi);
 	else
-		done(context);
+		on_part_closed(scsi);
 }
 
-static void counters(struct node *node, const char *name, node_counter_fn emit, void *context)
+static void counters(struct node *node, struct counter_sink *sink)
 {
 	struct scsi *scsi = scsi_of(node);
 	struct storvsp_lun_stats stats;
-	char unit[48];
 
 	for (unsigned i = 0; scsi->storvsp && i < STORVSP_LUN_COUNT; i++) {
 		if (storvsp_lun_stats(scsi->storvsp, i, &stats))
 			continue;
-		(void)snprintf(unit, sizeof unit, "%s:%u", name, i);
-		emit(context, unit, "reads", stats.reads);
-		emit(context, unit, "read_bytes", stats.read_bytes);
-		emit(context, unit, "writes", stats.writes);
-		emit(context, unit, "write_bytes", stats.write_bytes);
-		emit(context, unit, "flushes", stats.flushes);
-		emit(context, unit, "unmaps", stats.unmaps);
-		emit(context, unit, "errors", stats.errors);
+		node_counts(node, (int)i, sink);
+		sink->counter(sink, "reads", stats.reads);
+		sink->counter(sink, "read_bytes", stats.read_bytes);
+		sink->counter(sink, "writes", stats.writes);
+		sink->counter(sink, "write_bytes", stats.write_bytes);
+		sink->counter(sink, "flushes", stats.flushes);
+		sink->counter(sink, "unmaps", stats.unmaps);
+		sink->counter(sink, "errors", stats.errors);
+		sink->histogram(sink, "read_latency_us_log2", stats.read_latency.commands, STORVSP_LATENCY_BUCKETS);
+		sink->histogram(sink, "write_latency_us_log2", stats.write_latency.commands, STORVSP_LATENCY_BUCKETS);
 	}
 }
 
@@ -347,7 +367,7 @@ static int insert(struct lun_call *call, struct failure *why)
 	r = storvsp_dvd_insert(call->scsi->storvsp, number, disk);
 	if (r == 0)
 		return 0;
-	block_close(disk, on_unused_disk_closed, NULL);
+	close_unused(call->scsi, disk);
 	return failure_set(why, r, "SCSI controller %u, unit %u: the medium does not go in: %s", call->scsi->node.index, number,
 			   strerror(-r));
 }

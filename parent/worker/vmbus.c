@@ -489,46 +489,28 @@ void vmbus_client(struct vmbus *bus, bool connected)
 	call_and_wait(bus, do_client, &order);
 }
 
-struct sink {
-	node_counter_fn emit;
-	void *context;
-};
-
-/* "scsi0", "scsi1", but "heartbeat". */
-static void emit_node(struct node *node, const struct sink *sink)
+static void do_counters(struct vmbus *bus, void *argument)
 {
-	char name[32];
-
-	if (node->kind->max == 1)
-		(void)snprintf(name, sizeof name, "%s", node->kind->type);
-	else
-		(void)snprintf(name, sizeof name, "%s%u", node->kind->type, node->index);
-	node->kind->counters(node, name, sink->emit, sink->context);
-}
-
-static void emit_counters(struct vmbus *bus, void *argument)
-{
-	const struct sink *sink = argument;
+	struct counter_sink *sink = argument;
 	struct vmbus_server_counters c;
 
 	vmbus_server_get_counters(bus->server, &c);
-	sink->emit(sink->context, "vmbus", "messages_received", c.messages_received);
-	sink->emit(sink->context, "vmbus", "messages_sent", c.messages_sent);
-	sink->emit(sink->context, "vmbus", "messages_bad", c.messages_bad);
-	sink->emit(sink->context, "vmbus", "messages_unknown", c.messages_unknown);
-	sink->emit(sink->context, "vmbus", "messages_refused", c.messages_refused);
-	sink->emit(sink->context, "vmbus", "post_retries", c.post_retries);
-	sink->emit(sink->context, "vmbus", "contacts", c.contacts);
-	sink->emit(sink->context, "vmbus", "version", c.version);
-	sink->emit(sink->context, "vmbus", "gpadl_bytes", c.gpadl_bytes);
+	sink->source(sink, &(struct counter_source){ .name = "vmbus", .unit = COUNTER_NO_UNIT });
+	sink->counter(sink, "messages_received", c.messages_received);
+	sink->counter(sink, "messages_sent", c.messages_sent);
+	sink->counter(sink, "messages_bad", c.messages_bad);
+	sink->counter(sink, "messages_unknown", c.messages_unknown);
+	sink->counter(sink, "messages_refused", c.messages_refused);
+	sink->counter(sink, "post_retries", c.post_retries);
+	sink->counter(sink, "contacts", c.contacts);
+	sink->counter(sink, "version", c.version);
+	sink->counter(sink, "gpadl_bytes", c.gpadl_bytes);
 	for (struct node *node = bus->config->nodes; node; node = node->next)
 		if (is_on(bus, node) && node->kind->counters)
-			emit_node(node, sink);
+			node->kind->counters(node, sink);
 }
 
-void vmbus_counters(struct vmbus *bus, node_counter_fn emit, void *context)
+void vmbus_counters(struct vmbus *bus, struct counter_sink *sink)
 {
-	struct sink sink = { emit, context };
-
-	call_and_wait(bus, emit_counters, &sink);
+	call_and_wait(bus, do_counters, sink);
 }

@@ -40,7 +40,6 @@ int vmbus_call(struct vmbus *bus, struct node *node, const char *name, struct js
 /* A client of the control socket came or went. */
 void vmbus_client(struct vmbus *bus, bool connected);
 
-/* Calls `emit` for each device and counter. */
-void vmbus_counters(struct vmbus *bus, node_counter_fn emit, void *context);
+void vmbus_counters(struct vmbus *bus, struct counter_sink *sink);
 
 #endif

@@ -18,7 +18,12 @@
  *   pause      running -> paused;   resume   paused -> running
  *   stop       {"how": "turn_off"}                                  any state -> stopped; the worker then exits 0
  *   reset      running|paused -> running with fresh CPU, device and memory state
- *   stats      -> {"devices": [{"name": TEXT, "counters": {...}}], "vps": [{"index": N, "exits": {...}}]}
+ *   stats      {"from": N} -> {"devices": [{"name": TEXT, "instance": GUID|null, "unit": N|null, "counters": {NAME: N, ...},
+ *              "histograms": {NAME: [N, ...], ...}}, ...], "vps": [{"index": N, "exits": {...}}, ...], "next": N}
+ *              "instance" of a DEVICE, "unit" its LUN or queue. Histograms are without the zeroes at their end; those that
+ *              end in "_us_log2" count by microseconds: [i] 2^i to 2^(i+1) - 1, the first also less, number 23 also more.
+ *              Devices from the given one on, 0 when left out, as many as fit; when some did not, "next" is what to ask
+ *              for then. "vps" is empty but with the first.
  *   add_device     {"device": DEVICE} -> {}                         hot add; at any time before "stopped"
  *   remove_device  {"instance": GUID} -> {}                         "removed" follows when the guest has let go of it
  *   device         {"instance": GUID, "call": NAME, ...} -> {...}   a call of one device, see "Calls of devices"

@@ -175,7 +175,12 @@ static void stats_name_devices_and_vps(void **state)
 
 		assert_true(json_object_object_get_ex(json_object_array_get_idx(list, i), "name", &value));
 		assert_string_equal(json_object_get_string(value), names[i]);
+		assert_true(json_object_object_get_ex(json_object_array_get_idx(list, i), "instance", &value));
+		assert_null(value);
+		assert_true(json_object_object_get_ex(json_object_array_get_idx(list, i), "unit", &value));
+		assert_null(value);
 	}
+	assert_false(json_object_object_get_ex(result, "next", &value));
 	assert_true(json_object_object_get_ex(result, "vps", &list));
 	assert_int_equal(json_object_array_length(list), 2);
 	json_object_put(response);

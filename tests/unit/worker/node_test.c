@@ -268,6 +268,29 @@ static void units_come_and_go_and_stay_over_a_reset(void **state)
 		       "no unit 7");
 }
 
+/* Whoever waits for the end of the process may have the image at once. */
+static void a_worker_that_ends_leaves_no_lock_behind(void **state)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	char path[32];
+	int fds[1], other, r;
+
+	start();
+	fds[0] = file_of_bytes(1 << 20);
+	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", fds[0]);
+	other = open(path, O_RDWR | O_CLOEXEC);		/* an open file of its own */
+	assert_int_equal(fcntl(fds[0], F_OFD_SETLK, &lock), 0);
+	expect_done("\"method\":\"add_device\",\"params\":{\"device\":{\"type\":\"scsi\",\"instance\":\"" CONTROLLER
+		    "\",\"luns\":[" LUN("0") "]}}", fds, 1);
+	assert_int_equal(fcntl(other, F_OFD_SETLK, &lock), -1);
+	bench_machine_fini(&bench);
+	r = fcntl(other, F_OFD_SETLK, &lock);
+	(void)close(other);
+	(void)close(client);
+	assert_int_equal(setup(state), 0);
+	assert_int_equal(r, 0);
+}
+
 static void a_medium_is_changed(void **state)
 {
 #define MEDIUM(what) "\"method\":\"device\",\"params\":{\"instance\":\"" CONTROLLER "\",\"call\":\"set_medium\",\"lun\":1,\"medium\":" what "}"
@@ -302,6 +325,102 @@ static void an_adapter_lives_on_a_socket_pair(void **state)
 	assert_int_equal(worker_apply(&bench.worker, WORKER_RESET, NULL), 0);
 	expect_refused("\"method\":\"add_device\",\"params\":{\"device\":{\"type\":\"nic\",\"instance\":\"" CONTROLLER
 		       "\",\"mac\":\"01-15-5D-01-02-03\",\"mtu\":1500,\"taps\":[0]}}", "invalid_params", "no address of one adapter");
+}
+
+/* The entry of this name, and its member; the caller holds the answer. */
+static struct json_object *counted(struct json_object *answer, const char *name, const char *member)
+{
+	struct json_object *list, *value;
+
+	assert_true(json_object_object_get_ex(answer, "result", &list) && json_object_object_get_ex(list, "devices", &list));
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *entry = json_object_array_get_idx(list, i);
+
+		assert_true(json_object_object_get_ex(entry, "name", &value));
+		if (strcmp(json_object_get_string(value), name) == 0) {
+			assert_true(json_object_object_get_ex(entry, member, &value));
+			return value;
+		}
+	}
+	fail_msg("%s is not counted", name);
+	return NULL;
+}
+
+static void what_is_counted_says_whose_it_is(void **state)
+{
+	struct json_object *answer, *histograms, *list;
+	int fds[2];
+
+	start();
+	fds[0] = file_of_bytes(1 << 20);
+	fds[1] = file_of_bytes(1 << 20);
+	expect_done("\"method\":\"add_device\",\"params\":{\"device\":{\"type\":\"scsi\",\"instance\":\"" CONTROLLER
+		    "\",\"luns\":[" LUN("3") ",{\"lun\":5,\"kind\":\"disk\",\"fd\":1,\"format\":\"raw\",\"id\":\"" DISK_ID "\"}]}}",
+		    fds, 2);
+	expect_done("\"method\":\"add_device\",\"params\":{\"device\":{\"type\":\"heartbeat\",\"instance\":\"" HEARTBEAT "\"}}", NULL, 0);
+	answer = json_tokener_parse(answer_to("\"method\":\"stats\"", NULL, 0));
+	assert_string_equal(json_object_get_string(counted(answer, "scsi0:3", "instance")), CONTROLLER);
+	assert_int_equal(json_object_get_int(counted(answer, "scsi0:3", "unit")), 3);
+	assert_string_equal(json_object_get_string(counted(answer, "scsi0:5", "instance")), CONTROLLER);
+	assert_int_equal(json_object_get_int(counted(answer, "scsi0:5", "unit")), 5);
+	assert_int_equal(json_object_object_length(counted(answer, "scsi0:5", "counters")), 7);
+	histograms = counted(answer, "scsi0:5", "histograms");
+	assert_true(json_object_object_get_ex(histograms, "write_latency_us_log2", &list));
+	assert_true(json_object_object_get_ex(histograms, "read_latency_us_log2", &list));
+	assert_int_equal(json_object_array_length(list), 0);
+	assert_string_equal(json_object_get_string(counted(answer, "heartbeat", "instance")), HEARTBEAT);
+	assert_null(counted(answer, "heartbeat", "unit"));
+	json_object_put(answer);
+	expect_refused("\"method\":\"stats\",\"params\":{\"from\":-1}", "invalid_params", "params.from");
+	expect_refused("\"method\":\"stats\",\"params\":{\"from\":\"x\"}", "invalid_params", "params.from: must be a number");
+}
+
+/* Four full controllers and 64 VPs. */
+static void what_does_not_fit_into_a_packet_is_asked_for_later(void **state)
+{
+	struct json_object *answer, *result, *list, *value;
+	char text[16384], name[16];
+	unsigned parts = 0, devices = 0, vps = 0;
+	int64_t next = 0;
+
+	bench_machine_fini(&bench);
+	(void)close(client);
+	assert_int_equal(bench_machine_init(&bench, 64), 0);
+	client = connect_unix(bench.control_listener, SOCK_SEQPACKET);
+	start();
+	for (unsigned c = 0; c < 4; c++) {
+		int at = snprintf(text, sizeof text, "{\"id\":1,\"method\":\"add_device\",\"params\":{\"device\":{\"type\":\"scsi\","
+				  "\"instance\":\"%u1111111-2222-3333-4444-555555555555\",\"luns\":[", c);
+
+		for (unsigned lun = 0; lun < 64; lun++)
+			at += snprintf(text + at, sizeof text - (size_t)at, "%s{\"lun\":%u,\"kind\":\"dvd\",\"fd\":-1,"
+				       "\"format\":\"raw\",\"id\":\"" DISK_ID "\"}", lun ? "," : "", lun);
+		(void)snprintf(text + at, sizeof text - (size_t)at, "]}}}");
+		request_with(text, NULL, 0);
+		assert_string_equal(receive(), "{\"id\":1,\"result\":{}}");
+	}
+	do {
+		(void)snprintf(text, sizeof text, "\"method\":\"stats\",\"params\":{\"from\":%lld}", (long long)next);
+		answer = json_tokener_parse(answer_to(text, NULL, 0));
+		assert_true(json_object_object_get_ex(answer, "result", &result));
+		assert_true(json_object_object_get_ex(result, "vps", &list));
+		vps += (unsigned)json_object_array_length(list);
+		assert_true(json_object_object_get_ex(result, "devices", &list));
+		for (size_t i = 0; i < json_object_array_length(list); i++, devices++) {
+			if (devices < 4)	/* bus, com1, ioapic, vmbus */
+				continue;
+			(void)snprintf(name, sizeof name, "scsi%u:%u", (devices - 4) / 64, (devices - 4) % 64);
+			assert_true(json_object_object_get_ex(json_object_array_get_idx(list, i), "name", &value));
+			assert_string_equal(json_object_get_string(value), name);
+		}
+		next = json_object_object_get_ex(result, "next", &value) ? json_object_get_int64(value) : 0;
+		assert_true(next == 0 || next == devices);
+		parts++;
+		json_object_put(answer);
+	} while (next);
+	assert_in_range(parts, 2, 3);
+	assert_int_equal(devices, 4 + 4 * 64);
+	assert_int_equal(vps, 64);
 }
 
 static void components_tell_how_things_stand(void **state)
@@ -410,8 +529,11 @@ int main(void)
 		TEST(a_guest_sees_devices_come_and_go),
 		TEST(a_turn_off_does_not_wait_for_who_is_leaving),
 		TEST(units_come_and_go_and_stay_over_a_reset),
+		TEST(a_worker_that_ends_leaves_no_lock_behind),
 		TEST(a_medium_is_changed),
 		TEST(an_adapter_lives_on_a_socket_pair),
+		TEST(what_is_counted_says_whose_it_is),
+		TEST(what_does_not_fit_into_a_packet_is_asked_for_later),
 		TEST(components_tell_how_things_stand),
 		TEST(without_a_guest_calls_are_refused),
 		TEST(descriptors_that_nobody_takes_are_closed),
