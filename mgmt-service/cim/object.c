@@ -253,6 +253,14 @@ void cim_set_uints(struct cim_instance *instance, int property, const uint16_t *
 		items[i].uint = values[i];
 }
 
+void cim_set_uint64s(struct cim_instance *instance, int property, const uint64_t *values, size_t count)
+{
+	union cim_scalar *items = value_set(instance->arena, slot(instance, property), count);
+
+	for (size_t i = 0; i < count; i++)
+		items[i].uint = values[i];
+}
+
 const char *cim_get_string(const struct cim_instance *instance, int property)
 {
 	const struct cim_value *value = slot((struct cim_instance *)instance, property);

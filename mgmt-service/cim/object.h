@@ -94,6 +94,7 @@ void cim_set_strings(struct cim_instance *instance, int property, const char *co
 void cim_set_instances(struct cim_instance *instance, int property, struct cim_instance *const *items,
 		       size_t count);
 void cim_set_uints(struct cim_instance *instance, int property, const uint16_t *values, size_t count);
+void cim_set_uint64s(struct cim_instance *instance, int property, const uint64_t *values, size_t count);
 
 /* NULL when null. */
 const char *cim_get_string(const struct cim_instance *instance, int property);

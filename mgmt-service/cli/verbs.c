@@ -172,7 +172,8 @@ static const struct column service_columns[] = {
 static const struct column measure_columns[] = {
 	{ "VMName", "VMName", CELL_PLAIN }, { "DiskRead(M)", "AggregatedDiskDataRead", CELL_MIB },
 	{ "DiskWritten(M)", "AggregatedDiskDataWritten", CELL_MIB }, { "DiskRequests", "AggregatedIOCount", CELL_PLAIN },
-	{ "DiskErrors", "AggregatedIOErrors", CELL_PLAIN }, { NULL, NULL, CELL_PLAIN } };
+	{ "DiskErrors", "AggregatedIOErrors", CELL_PLAIN }, { "Median(us)", "DiskLatencyMedian", CELL_PLAIN },
+	{ "99%(us)", "DiskLatency99", CELL_PLAIN }, { NULL, NULL, CELL_PLAIN } };
 static const struct column test_columns[] = {
 	{ "Path", "Path", CELL_PLAIN }, { "Result", "Result", CELL_PLAIN }, { NULL, NULL, CELL_PLAIN } };
 static const struct column kvp_columns[] = {

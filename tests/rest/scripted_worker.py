@@ -187,6 +187,8 @@ class Worker:
                 check(device["minimum_mib"] <= self.config["memory"]["startup_mib"] <= device["maximum_mib"],
                       "startup memory out of bounds")
         self.calls = []
+        self.numbers = {}
+        self.number_controllers()
         # A guest without drivers and daemons.
         self.answers = {name: {"error": "not_ready"} for name in CALLS}
         self.nics = [d for d in self.config["devices"] if d["type"] == "nic"]
@@ -440,6 +442,7 @@ class Worker:
         if not self.plugs(request):
             return
         self.config["devices"].append(device)
+        self.number_controllers()
         self.devices[device["instance"]] = device
         check_devices(self.config["devices"])
         self.result(request)
@@ -464,6 +467,7 @@ class Worker:
                 self.drop_files(lun)
             self.config["devices"].remove(device)
             del self.devices[device["instance"]]
+            self.number_controllers()
             self.device_event(device, {"what": "removed"})
         self.leaving = []
 
@@ -516,10 +520,30 @@ class Worker:
             self.write(b"<size %d>\r\n" % os.fstat(lun["fd"]).st_size)
         return lun
 
+    def number_controllers(self):
+        """A number belongs to a controller until it is gone; others get the lowest free one."""
+        present = [d["instance"] for d in self.config["devices"] if d["type"] == "scsi"]
+        self.numbers = {i: n for i, n in self.numbers.items() if i in present}
+        for instance in present:
+            if instance not in self.numbers:
+                self.numbers[instance] = min(set(range(len(present))) - set(self.numbers.values()))
+
     def do_stats(self, request):
-        devices = [{"name": "scsi%d:%d" % (c, lun["lun"]), "counters": {"reads": 3, "read_bytes": (lun["lun"] + 1) << 18}}
-                   for c, d in enumerate(d for d in self.config["devices"] if d["type"] == "scsi") for lun in d["luns"]]
-        self.result(request, {"devices": devices, "vps": []})
+        check_members(request["params"], ("from",))
+        first = request["params"]["from"]
+        counted = [{"name": "bus", "instance": None, "unit": None, "counters": {"port_reads": 1}, "histograms": {}}]
+        for controller in self.config["devices"]:
+            for lun in controller["luns"] if controller["type"] == "scsi" else ():
+                counted.append({
+                    "name": "scsi%d:%d" % (self.numbers[controller["instance"]], lun["lun"]),
+                    "instance": controller["instance"], "unit": lun["lun"],
+                    "counters": {"reads": 3, "read_bytes": (lun["lun"] + 1) << 18},
+                    "histograms": {"read_latency_us_log2": [0, 2, 0, 1], "write_latency_us_log2": []}})
+        part = counted[first:first + 2]     # no more fit into a packet
+        result = {"devices": part, "vps": []}
+        if first + len(part) < len(counted):
+            result["next"] = first + len(part)
+        self.result(request, result)
 
     def do_stop(self, request):
         if self.script.get("stop") == "ignore":

@@ -245,9 +245,37 @@ def test_what_the_worker_counts(service, running):
     counted, = wait_until(found, "statistics come")
     assert counted["SystemName"] == vm and counted["SettingID"] == properties_of(service, drive)["InstanceID"]
     assert dict(zip(counted["CounterNames"], counted["CounterValues"])) == {"reads": "3", "read_bytes": "2097152"}
+    assert counted["Unit"] == 7 and counted["DeviceInstance"] in counted["SettingID"]
+    assert counted["InstanceID"] == "Microsoft:%s\\Statistics\\%s\\7" % (vm, counted["DeviceInstance"])
+    assert counted["ReadLatency"] == ["0", "2", "0", "1"] + ["0"] * 20 and counted["WriteLatency"] == ["0"] * 24
     measured = json.loads(service.hvsh("-Json", "Measure-VM", "vm", check=0).stdout)
     assert measured["AggregatedDiskDataRead"] == 2 << 20 and measured["AggregatedIOCount"] == 3
     assert [d["Name"] for d in measured["HardDiskMetrics"]] == ["scsi0:7"]
-    assert "DiskRead(M)" in service.hvsh("Measure-VM", "vm", check=0).stdout
+    assert measured["DiskLatencyMedian"] == 3 and measured["DiskLatency99"] == 15
+    metrics, = measured["HardDiskMetrics"]
+    assert (metrics["ReadLatencyMedian"], metrics["ReadLatency99"], metrics["WriteLatency99"]) == (3, 15, None)
+    table = service.hvsh("Measure-VM", "vm", check=0).stdout
+    assert "DiskRead(M)" in table and "99%(us)" in table
+    platform, = [i["properties"] for i in service.instances("Undercroft_DeviceStatistics")
+                 if i["properties"]["ElementName"] == "bus"]
+    assert [platform[name] for name in ("SettingID", "DeviceInstance", "Unit", "ReadLatency")] == [None] * 4
     service.request_state(vm, 3)
     assert service.instances("Undercroft_DeviceStatistics") == []
+
+
+def test_counters_stay_with_their_drives(service, running):
+    vm, first = running
+    second, = plugged(service, vm, setting(CONTROLLER))
+    drives = plugged(service, vm, *disk(second, service.image("b.img"), AddressOnParent="1"))[:1]
+    job_of(service, service.remove(first))
+    # The worker's name of the first one is free again; in the settings the new one comes last.
+    third, = plugged(service, vm, setting(CONTROLLER))
+    for number in range(3):
+        drives += plugged(service, vm, *disk(third, service.image("c%d.img" % number), AddressOnParent="%d" % number))[:1]
+
+    def by_setting():
+        found = [i["properties"] for i in service.instances("Undercroft_DeviceStatistics")]
+        found = {p["SettingID"]: p["ElementName"] for p in found if p["SettingID"]}
+        return found if len(found) == 4 else None
+    ids = [properties_of(service, drive)["InstanceID"] for drive in drives]
+    assert wait_until(by_setting, "all are counted") == dict(zip(ids, ["scsi1:1", "scsi0:0", "scsi0:1", "scsi0:2"]))

@@ -229,6 +229,76 @@ static void statistics_are_taken_with_care(void **state)
 	json_object_put(none);
 }
 
+static bool read_text(struct device_stats *stats, const char *text)
+{
+	struct json_object *o = json_tokener_parse(text);
+	bool whole = device_stats_read(stats, o);
+
+	json_object_put(o);
+	return whole;
+}
+
+static void statistics_say_whose_they_are(void **state)
+{
+	struct device_stats stats = {0};
+
+	assert_true(read_text(
+		&stats, "{\"devices\":[{\"name\":\"scsi1:2\",\"instance\":\"G\",\"unit\":2,\"counters\":{},"
+			"\"histograms\":{\"read_latency_us_log2\":[1,\"2\",3],\"write_latency_us_log2\":7,\"x\":[9]}},"
+			"{\"name\":\"a\",\"instance\":null,\"unit\":2,\"counters\":{},\"histograms\":[]},"
+			"{\"name\":\"b\",\"instance\":\"G\",\"unit\":-3,\"counters\":{},\"histograms\":{}},"
+			"{\"name\":\"c\",\"counters\":{},\"histograms\":{\"write_latency_us_log2\":[1,1,1,1,1,1,1,1,1,"
+			"1,1,1,1,1,1,1,1,1,1,1,1,1,1,18446744073709551615,7]}}]}"));
+	assert_int_equal(stats.count, 4);
+	assert_string_equal(stats.devices[0].instance, "G");
+	assert_int_equal(stats.devices[0].unit, 2);
+	assert_int_equal(stats.devices[0].latency->reads[0], 1);
+	assert_int_equal(stats.devices[0].latency->reads[1], 0);
+	assert_int_equal(stats.devices[0].latency->reads[2], 3);
+	assert_string_equal(stats.devices[1].instance, "");
+	assert_int_equal(stats.devices[1].unit, DEVICE_STATS_NO_UNIT);
+	assert_null(stats.devices[1].latency);
+	assert_int_equal(stats.devices[2].unit, DEVICE_STATS_NO_UNIT);
+	assert_true(stats.devices[3].latency->writes[DEVICE_STATS_BUCKETS - 1] == UINT64_MAX);
+	device_stats_forget(&stats);
+}
+
+static void statistics_come_in_parts(void **state)
+{
+	static const char *const wrong[] = {"0", "1", "3", "-1", "\"2\"", "null", "18446744073709551615"};
+	struct device_stats stats = {0};
+	char text[160];
+
+	for (unsigned round = 0; round < 2; round++) {
+		assert_false(read_text(&stats, "{\"devices\":[{\"name\":\"a\",\"counters\":{}},3],\"next\":2}"));
+		assert_int_equal(stats.from, 2);
+		assert_int_equal(stats.count, round ? 2 : 0);
+		assert_true(read_text(&stats, "{\"devices\":[{\"name\":\"b\",\"counters\":{\"n\":1}}]}"));
+		assert_int_equal(stats.from, 0);
+		assert_int_equal(stats.count, 2);
+		assert_string_equal(stats.devices[1].device, "b");
+	}
+	/* A worker that goes in circles, or nowhere. */
+	for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		snprintf(text, sizeof(text), "{\"devices\":[{\"name\":\"a\",\"counters\":{}},3],\"next\":%s}", wrong[i]);
+		assert_true(read_text(&stats, text));
+		assert_int_equal(stats.count, 1);
+	}
+	assert_true(read_text(&stats, "{\"devices\":[],\"next\":0}"));
+	for (unsigned i = 1; i < DEVICE_STATS_DEVICES_MAX; i++) {
+		snprintf(text, sizeof(text), "{\"devices\":[{\"name\":\"a\",\"counters\":{}}],\"next\":%u}", i);
+		assert_false(read_text(&stats, text));
+	}
+	snprintf(text, sizeof(text), "{\"devices\":[{\"name\":\"a\",\"counters\":{}}],\"next\":%u}",
+		 DEVICE_STATS_DEVICES_MAX);
+	assert_true(read_text(&stats, text));
+	assert_int_equal(stats.count, DEVICE_STATS_DEVICES_MAX);
+	/* Given up half way. */
+	assert_false(read_text(&stats, "{\"devices\":[{\"name\":\"a\",\"counters\":{}},3],\"next\":2}"));
+	device_stats_forget(&stats);
+	assert_int_equal(stats.from, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -239,6 +309,8 @@ int main(void)
 		cmocka_unit_test(changes_go_in_steps),
 		cmocka_unit_test(calls_have_the_contract_s_form),
 		cmocka_unit_test(statistics_are_taken_with_care),
+		cmocka_unit_test(statistics_say_whose_they_are),
+		cmocka_unit_test(statistics_come_in_parts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
