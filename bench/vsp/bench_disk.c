@@ -9,27 +9,15 @@
 
 #include "bench_host.h"
 #include "block/raw.h"
-
-#if __has_include("block/vhdx.h") && __has_include("block/uring_file.h")
 #include "block/uring_file.h"
 #include "block/vhdx.h"
-#define HAS_VHDX 1
-#else
-#define HAS_VHDX 0
-#endif
 
-const char *bench_disk_kinds(void)
-{
-	return HAS_VHDX ? "raw vhdx" : "raw";
-}
+#define DISK_BYTES (16u << 20)
 
 static int open_raw(int fd, struct block_disk **ret_disk)
 {
 	return block_raw_create(&bench_host.host, fd, &(struct block_raw_options){ 0 }, ret_disk);
 }
-
-#if HAS_VHDX
-#define DISK_BYTES (16u << 20)
 
 static int open_vhdx(int fd, struct block_disk **ret_disk)
 {
@@ -47,7 +35,6 @@ static int open_vhdx(int fd, struct block_disk **ret_disk)
 		(void)fprintf(stderr, "%s\n", failure.text);
 	return r;
 }
-#endif
 
 int bench_disk_open(const char *kind, const char *image, struct block_disk **ret_disk)
 {
@@ -57,9 +44,7 @@ int bench_disk_open(const char *kind, const char *image, struct block_disk **ret
 		return -errno;
 	if (strcmp(kind, "raw") == 0)
 		return open_raw(fd, ret_disk);
-#if HAS_VHDX
 	if (strcmp(kind, "vhdx") == 0)
 		return open_vhdx(fd, ret_disk);
-#endif
 	bench_die(kind, -ENOTSUP);
 }

@@ -3,7 +3,6 @@
  * Traces through the providers, for callgrind to count and for a clock to watch:
  *
  *	vsp_bench storage KIND IMAGE	4 KiB reads at random, 32 at a time; of an empty file a disk of this kind is made
- *	vsp_bench kinds			kinds of disks in this build
  *	vsp_bench transmit | receive	frames of 1500 bytes, 64 at a time
  *	vsp_bench ring			64 KiB packets through a ring, beside the same bytes by memcpy
  *
@@ -337,8 +336,6 @@ int main(int argc, char *argv[])
 	bench_host_init();
 	if (strcmp(what, "storage") == 0 && argc == 4)
 		storage(argv[2], argv[3]);
-	else if (strcmp(what, "kinds") == 0 && argc == 2)
-		(void)puts(bench_disk_kinds());
 	else if (strcmp(what, "transmit") == 0 && argc == 2)
 		network(transmit_batch);
 	else if (strcmp(what, "receive") == 0 && argc == 2)
@@ -346,6 +343,6 @@ int main(int argc, char *argv[])
 	else if (strcmp(what, "ring") == 0 && argc == 2)
 		ring();
 	else
-		bench_die("usage: vsp_bench kinds | storage KIND IMAGE | transmit | receive | ring", argc);
+		bench_die("usage: vsp_bench storage KIND IMAGE | transmit | receive | ring", argc);
 	return 0;
 }
