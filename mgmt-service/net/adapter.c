@@ -51,12 +51,14 @@ static uint64_t speed_of(const char *name)
 static void device_of(const char *name, char *out, size_t size)
 {
 	char path[64], target[256];
+	const char *last;
 	ssize_t length;
 
 	snprintf(path, sizeof(path), "/sys/class/net/%s/device", name);
 	length = readlink(path, target, sizeof(target) - 1);
 	target[length > 0 ? length : 0] = 0;
-	snprintf(out, size, "%s", strrchr(target, '/') ? strrchr(target, '/') + 1 : target);
+	last = strrchr(target, '/');
+	snprintf(out, size, "%.*s", (int)size - 1, last ? last + 1 : target);
 }
 
 int net_adapters(struct net *net, void (*visit)(void *context, const struct net_adapter *adapter),

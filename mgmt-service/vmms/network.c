@@ -217,7 +217,7 @@ static int managed(const struct network *network, char *reason, unsigned reason_
 {
 	if (network->net)
 		return 0;
-	snprintf(reason, reason_size, "The host's network cannot be managed: %s", network->problem);
+	snprintf(reason, reason_size, "The host's network cannot be managed: %.400s", network->problem);
 	return -1;
 }
 

@@ -65,7 +65,7 @@ static enum setting_put put_id(struct cim_context *context, const char *field, u
 static enum setting_put put_trunk(struct cim_context *context, struct store_nic *nic,
 				  const struct cim_value *value)
 {
-	unsigned id;
+	unsigned id = 0;
 
 	memset(nic->trunk, 0, sizeof(nic->trunk));
 	for (size_t i = 0; i < value->count; i++) {

@@ -185,7 +185,7 @@ def parse_arguments():
     parser.add_argument("--disk", type=pathlib.Path, action="append", default=[], help="goes to disks")
     parser.add_argument("--cmdline", default="console=ttyS0 loglevel=5 panic=-1", help="for the parent's kernel")
     parser.add_argument("--options", default="tsc=stable", help="for the hypervisor; see hypervisor/boot/config.c")
-    parser.add_argument("--data-mib", type=int, default=2048)
+    parser.add_argument("--data-mib", type=int, default=8192)
     return parser.parse_args()
 
 

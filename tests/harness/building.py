@@ -76,10 +76,15 @@ def build_guest_root(kernel_list):
     with step("making a Debian root file system for children"):
         log = paths.BUILD_LOGS / "guest-root.log"
         log.unlink(missing_ok=True)
-        argv = ["/usr/bin/python3", "-B", recipe[0], "--out", paths.GUEST_ROOT]
+        raw = paths.GUEST_ROOT.with_suffix(".img")
+        argv = ["/usr/bin/python3", "-B", recipe[0], "--out", raw]
         for kernel in kernel_list:
             argv += ["--modules", f"{kernel.version}:{kernel.tree}"]
         run_logged(argv, log)
+        paths.GUEST_ROOT.unlink(missing_ok=True)
+        run_logged([paths.VHDTOOL, "convert", "--format", "vhdx", "--type", "dynamic", "--block-size", str(2 * 2**20), raw,
+                    paths.GUEST_ROOT], log)
+        raw.unlink()
         mark.write_text(digest.hexdigest())
 
 
@@ -89,7 +94,7 @@ def build_image(kernel, newer, out=paths.IMAGE):
                 "--kernel-version", kernel.version, "--kernel-image", kernel.image, "--kernel-tree", kernel.tree]
         argv += ["--efi", paths.EFI, "--vid", paths.VID, "--disk", paths.GUEST_ROOT]
         argv += ["--child-kernel", f"{newer.version}:{newer.image}:{newer.tree}"]
-        for program in (paths.VMMS, paths.VMWP, paths.VHDTOOL, paths.VID_PROBE, paths.DNSMASQ):
+        for program in (paths.VMMS, paths.VMWP, paths.VHDTOOL, paths.VID_PROBE, paths.DNSMASQ, paths.SOCAT):
             argv += ["--program", program]
         for guest in sorted(paths.GUESTS.glob("*.bin")):
             argv += ["--guest", guest]

@@ -9,7 +9,7 @@ BUILD = pathlib.Path(os.environ.get("UNDERCROFT_BUILD_DIR", SOURCE / "build")).r
 
 IMAGE = BUILD / "image"
 KERNELS = BUILD / "kernels"
-GUEST_ROOT = BUILD / "guest/debian.img"
+GUEST_ROOT = BUILD / "guest/debian.vhdx"
 BUILD_LOGS = BUILD / "logs"
 RUN = BUILD / "run"
 
@@ -20,5 +20,6 @@ HVSH = BUILD / "host/mgmt-service/hvsh"
 VMWP = BUILD / "host/parent/worker/vmwp"
 VHDTOOL = BUILD / "host/parent/vhdtool/vhdtool"
 DNSMASQ = pathlib.Path("/usr/sbin/dnsmasq")
+SOCAT = pathlib.Path("/usr/bin/socat")
 VID_PROBE = BUILD / "host/parent/libvid/vid-probe"
 GUESTS = BUILD / "host/tests/guests"
