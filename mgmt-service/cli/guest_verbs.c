@@ -57,10 +57,14 @@ static const char *memory_status(json *summary)
 
 void guest_describe(json *vm, json *summary)
 {
+	json *addresses = object_member(summary, "Undercroft_IPAddresses");
+
 	object_put_text(vm, "Heartbeat", heartbeat_name(summary));
 	object_put(vm, "MemoryDemand",
 		   json_object_new_int64(object_number(summary, "Undercroft_MemoryDemand") * MIB));
 	object_put_text(vm, "MemoryStatus", memory_status(summary));
+	object_put(vm, "IPAddresses",
+		   addresses ? json_object_get(addresses) : json_object_new_array());
 	object_put_text(vm, "GuestOperatingSystem", object_text(summary, "GuestOperatingSystem"));
 }
 

@@ -7,9 +7,10 @@
 
 #include "cli/objects.h"
 
-#define ADAPTER    "Msvm_SyntheticEthernetPortSettingData"
-#define CONNECTION "Msvm_EthernetPortAllocationSettingData"
-#define FEATURE    "Msvm_EthernetSwitchPort%sSettingData"
+#define ADAPTER       "Msvm_SyntheticEthernetPortSettingData"
+#define CONNECTION    "Msvm_EthernetPortAllocationSettingData"
+#define CONFIGURATION "Msvm_GuestNetworkAdapterConfiguration"
+#define FEATURE       "Msvm_EthernetSwitchPort%sSettingData"
 
 #define VLAN_ACCESS   1
 #define VLAN_TRUNK    2
@@ -145,7 +146,23 @@ static bool is_connected(const struct nic *nic)
 	       object_number(nic->connection, "EnabledState") == STATE_ENABLED;
 }
 
-static json *nic_object(const struct nic *nic)
+/* That the guest has on the adapter, as it told. A new array. */
+static json *addresses_of(struct stage *stage, const struct nic *nic)
+{
+	const char *suffix = strchr(object_text(nic->adapter, "InstanceID"), ':');
+	char *id = object_format("Microsoft:GuestNetwork\\%s", suffix ? suffix + 1 : "");
+	json *found = object_list_where(stage, CONFIGURATION, "InstanceID", id),
+	     *addresses = found && json_object_array_length(found)
+				  ? object_member(json_object_array_get_idx(found, 0), "IPAddresses")
+				  : NULL;
+
+	addresses = addresses ? json_object_get(addresses) : json_object_new_array();
+	json_object_put(found);
+	free(id);
+	return addresses;
+}
+
+static json *nic_object(struct stage *stage, const struct nic *nic)
 {
 	json *o = json_object_new_object();
 
@@ -156,7 +173,7 @@ static json *nic_object(const struct nic *nic)
 			is_connected(nic) ? object_text(nic->connection, "LastKnownSwitchName") : "");
 	object_put_text(o, "MacAddress", object_text(nic->adapter, "Address"));
 	object_put_text(o, "Status", is_connected(nic) ? "Ok" : "Disconnected");
-	object_put(o, "IPAddresses", json_object_new_array());
+	object_put(o, "IPAddresses", addresses_of(stage, nic));
 	object_put(o, "DynamicMacAddressEnabled",
 		   json_object_new_boolean(
 			   !json_object_get_boolean(object_member(nic->adapter, "StaticMacAddress"))));
@@ -167,7 +184,7 @@ static json *nic_object(const struct nic *nic)
 
 static void add_object(struct stage *stage, const struct nic *nic)
 {
-	json_object_array_add(stage->output, nic_object(nic));
+	json_object_array_add(stage->output, nic_object(stage, nic));
 }
 
 /* The adapter as it is now, when -Passthru asks for it. */

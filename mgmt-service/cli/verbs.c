@@ -146,7 +146,8 @@ static const struct parameter none[] = { END };
 static const struct column vm_columns[] = {
 	{ "Name", "Name", CELL_PLAIN }, { "State", "State", CELL_PLAIN }, { "CPUUsage(%)", "CPUUsage", CELL_PLAIN },
 	{ "MemoryAssigned(M)", "MemoryAssigned", CELL_MIB }, { "Uptime", "Uptime", CELL_PLAIN },
-	{ "Status", "Status", CELL_PLAIN }, { "Version", "Version", CELL_PLAIN }, { NULL, NULL, CELL_PLAIN } };
+	{ "Status", "Status", CELL_PLAIN }, { "Heartbeat", "Heartbeat", CELL_PLAIN },
+	{ "IPAddresses", "IPAddresses", CELL_PLAIN }, { "Version", "Version", CELL_PLAIN }, { NULL, NULL, CELL_PLAIN } };
 static const struct column processor_columns[] = {
 	{ "VMName", "VMName", CELL_PLAIN }, { "Count", "Count", CELL_PLAIN }, { NULL, NULL, CELL_PLAIN } };
 static const struct column memory_columns[] = {

@@ -261,6 +261,7 @@ void guest_forget(struct vm *vm)
 	guest->kvp_ready = guest->frozen = false;
 	guest_items_clear(&guest->intrinsic);
 	guest_items_clear(&guest->exchange);
+	guest_addresses_forget(vm);
 	memset(&guest->memory, 0, sizeof(guest->memory));
 	memset(&guest->balance, 0, sizeof(guest->balance));
 	guest->sent_target = 0;

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "store/store.h"
+#include "vmms/guest_addresses.h"
 #include "vmms/memory_balancer.h"
 
 #define GUEST_STATUS_OK         2
@@ -68,6 +69,7 @@ struct guest {
 	bool kvp_ready;
 	int64_t kvp_poll_ms; /* monotonic: when the guest's items are read again */
 	struct guest_items intrinsic, exchange;
+	struct guest_adapter *adapters; /* whose addresses are known */
 	struct guest_items host; /* what the host gives; survives the guest */
 	/* One call at a time goes to each component, in the order asked. */
 	struct guest_request *requests[STORE_COMPONENT_COUNT];

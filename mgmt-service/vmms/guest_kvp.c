@@ -101,6 +101,7 @@ void guest_kvp_tick(struct vm *vm, int64_t monotonic_ms)
 	vm->guest.kvp_poll_ms = monotonic_ms + POLL_MS;
 	read_pool(vm, "auto", pool_read, &vm->guest.intrinsic);
 	read_pool(vm, "guest", pool_read, &vm->guest.exchange);
+	guest_addresses_ask(vm);
 }
 
 static void give(struct vm *vm, const char *pool, const char *name, const char *value, guest_done *done,

@@ -300,6 +300,7 @@ static void enumerate_summaries(struct cim_context *context, struct cim_list *ou
 			cim_set_uint(i, Msvm_SummaryInformation_MemoryUsage, vm->worker->memory_mib);
 		}
 		instance_summarize_guest(i, vm);
+		instance_summarize_addresses(i, vm);
 		cim_list_add(out, i);
 	}
 }

@@ -23,6 +23,8 @@ void instance_set_job_errors(struct cim_context *context, const struct cim_insta
 
 /* In guest_components.c: what the guest adds to its machine's summary. */
 void instance_summarize_guest(struct cim_instance *summary, const struct vm *vm);
+/* In guest_network.c: the same of its addresses. */
+void instance_summarize_addresses(struct cim_instance *summary, const struct vm *vm);
 
 /* Device settings of which a machine has at most one. */
 struct setting_kind {

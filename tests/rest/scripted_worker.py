@@ -17,7 +17,8 @@ What the console is sent, line by line:
   calls                                              print the calls of devices so far
   on TYPE.CALL JSON                                  answer that call so from now on: {"error": CODE}, or
                                                      {"events": [...]}, what follows the answer, or by pool of
-                                                     KVP {"pools": {POOL: [...]}}; null: answer nothing
+                                                     KVP {"pools": {POOL: [...]}}, or by adapter {"adapters":
+                                                     {ADAPTER: [...]}}; null: answer nothing
   reconnect                                          drop the control connection
   anything else is echoed
 """
@@ -373,7 +374,8 @@ class Worker:
             self.error(request, answer["error"], "scripted")
             return
         self.result(request)
-        for event in answer["pools"][params["pool"]] if "pools" in answer else answer["events"]:
+        for event in (answer["pools"][params["pool"]] if "pools" in answer else
+                      answer["adapters"][params["adapter"]] if "adapters" in answer else answer["events"]):
             if event in ("poweroff", "reset"):
                 self.obey(event)
             else:

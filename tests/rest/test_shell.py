@@ -23,7 +23,8 @@ def test_a_machine_from_new_to_remove(service):
     new = service.hvsh("New-VM", "-Name", "web1", "-MemoryStartupBytes", "512MB", "-KernelPath", service.kernel,
                        "-CommandLine", "console=ttyS0 quiet", "-ProcessorCount", "2", check=0)
     assert rows(new.stdout) == [{"Name": "web1", "State": "Off", "CPUUsage(%)": "0", "MemoryAssigned(M)": "0",
-                                 "Uptime": "00:00:00", "Status": "Operating normally", "Version": "1.0"}]
+                                 "Uptime": "00:00:00", "Status": "Operating normally", "Heartbeat": "",
+                                 "IPAddresses": "{}", "Version": "1.0"}]
     assert service.hvsh("start-vm", "web1", check=0).stdout == ""
     got = rows(service.hvsh("Get-VM", check=0).stdout)[0]
     assert got["State"] == "Running" and got["MemoryAssigned(M)"] == "512"

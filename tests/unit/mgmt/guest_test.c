@@ -82,6 +82,36 @@ static void paths_fall_into_folder_and_name(void **state)
 	assert_false(guest_path_split(text, "s", &path));
 }
 
+static void addresses_of_an_adapter_come_in_lists(void **state)
+{
+	struct guest_adapter adapter = {.dhcp = false};
+	char many[4096] = "";
+
+	guest_adapter_add(&adapter, NULL, NULL);
+	guest_adapter_add(&adapter, "", ";;");
+	assert_int_equal(adapter.addresses.count, 0);
+	guest_adapter_add(&adapter, "10.0.0.1;;x; FE80:0::1 ;10.0.0.1;fe80::1%eth0", "255.0.0.0;1;2; /64;3;4");
+	assert_int_equal(adapter.addresses.count, 2);
+	assert_string_equal(adapter.addresses.items[0], "10.0.0.1");
+	assert_string_equal(adapter.addresses.items[1], "fe80::1");
+	assert_int_equal(adapter.subnets.count, 2);
+	assert_string_equal(adapter.subnets.items[0], "255.0.0.0");
+	assert_string_equal(adapter.subnets.items[1], "/64");
+	/* A subnet that is none is no reason to give the next address a wrong one. */
+	guest_adapter_add(&adapter, "10.0.0.2;10.0.0.3", "reboot;255.0.0.0");
+	assert_int_equal(adapter.addresses.count, 4);
+	assert_int_equal(adapter.subnets.count, 2);
+	for (int i = 0; i < 2 * GUEST_ADDRESSES_MAX; i++)
+		snprintf(many + strlen(many), sizeof(many) - strlen(many), "10.1.0.%d;", i);
+	guest_adapter_add(&adapter, many, many);
+	guest_list_add(&adapter.gateways, many);
+	assert_int_equal(adapter.addresses.count, GUEST_ADDRESSES_MAX);
+	assert_int_equal(adapter.gateways.count, GUEST_ADDRESSES_MAX);
+	memset(many, '1', sizeof(many) - 1);
+	guest_list_add(&adapter.dns_servers, many);
+	assert_int_equal(adapter.dns_servers.count, 0);
+}
+
 static void members_are_read_with_care(void **state)
 {
 	struct json_object *o = json_tokener_parse("{\"t\":\"x\",\"n\":-1,\"big\":4294967296,\"f\":true,"
@@ -203,6 +233,7 @@ int main(void)
 		cmocka_unit_test(texts_are_measured_as_guests_hold_them),
 		cmocka_unit_test(addresses_are_told_from_other_words),
 		cmocka_unit_test(paths_fall_into_folder_and_name),
+		cmocka_unit_test(addresses_of_an_adapter_come_in_lists),
 		cmocka_unit_test(members_are_read_with_care),
 		cmocka_unit_test(calls_have_the_contract_s_form),
 		cmocka_unit_test(guest_devices_have_the_contract_s_form),
