@@ -2,7 +2,6 @@
 #include "vmms/device_stats.h"
 
 #include <inttypes.h>
-#include <json-c/json.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -45,10 +44,8 @@ static void answered(void *context, const struct worker_answer *answer)
 
 static void ask(struct vm *vm)
 {
-	struct json_object *params = json_object_new_object();
-
-	json_object_object_add(params, "from", json_object_new_uint64(vm->stats.from));
-	vm->stats.asking = worker_call(vm->worker, "stats", params, NULL, 0, answered, vm) == 0;
+	vm->stats.asking = worker_call(vm->worker, "stats", device_stats_params(&vm->stats), NULL, 0,
+				       answered, vm) == 0;
 }
 
 void device_stats_tick(struct vm *vm, int64_t monotonic_ms)

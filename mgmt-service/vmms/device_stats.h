@@ -50,8 +50,10 @@ void device_stats_tick(struct vm *vm, int64_t monotonic_ms);
 void device_stats_forget(struct device_stats *stats);
 /* Of a list of devices, which is empty then. */
 void device_stats_drop(struct device_counters **devices, unsigned *count);
+/* In device_stats_wire.c: "params" of the call for the part that is due. */
+struct json_object *device_stats_params(const struct device_stats *stats);
 /*
- * In device_stats_wire.c: takes the "result" of a call; what is malformed in it is left out. True: that was the
+ * There too: takes the "result" of a call; what is malformed in it is left out. True: that was the
  * last part, and what has come is in place of what was there. False: stats->from is to be asked for.
  */
 bool device_stats_read(struct device_stats *stats, struct json_object *result);

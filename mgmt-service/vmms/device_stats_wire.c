@@ -123,6 +123,14 @@ static size_t read_devices(struct device_stats *stats, struct json_object *resul
 	return count;
 }
 
+struct json_object *device_stats_params(const struct device_stats *stats)
+{
+	struct json_object *params = json_object_new_object();
+
+	json_object_object_add(params, "from", json_object_new_uint64(stats->from));
+	return params;
+}
+
 bool device_stats_read(struct device_stats *stats, struct json_object *result)
 {
 	struct json_object *next;
