@@ -1,33 +1,74 @@
 # SPDX-License-Identifier: Apache-2.0
-"""./undercroft demo: from nothing to an unmodified Debian kernel in a child partition."""
+"""./undercroft demo: from nothing to an unmodified Debian in a child partition."""
 
 import subprocess
 import time
 
+import pexpect
+
 import building
 import cli
+import debian
 import paths
-from children import Child, COMMAND_LINE
+from children import Child
 from machine import Machine, Options
 from report import Failure, note, step
+from shell import ChildShell
 
 NAME = "demo"
-CHILD_TIMEOUT = 180
-READY = r"UNDERCROFT-CHILD-READY (\S+) ([0-9.]+)"
+ADDRESS_TIMEOUT = 90
 
 
-def start_child(machine):
-    """Defines and starts the child over REST; returns it and when it was started."""
+def hvsh_of(machine):
+    """Runs one line of hvsh; what it complains of is a Failure."""
+    def hvsh(line):
+        result = subprocess.run([str(paths.HVSH), "-c", line], env=cli.hvsh_environment(machine), capture_output=True,
+                                text=True, check=False)
+        if result.returncode != 0:
+            raise Failure(f"hvsh: {line}: {result.stderr.strip()}")
+        return result.stdout
+    return hvsh
+
+
+def start_child(machine, hvsh):
+    """Defines and starts the child; returns it and when it was started."""
     api = cli.api_of(machine)
-    with step(f"creating and starting child '{NAME}' over {api.base}"):
+    with step(f"creating and starting child '{NAME}': root disk on a VHDX, adapter on a NAT switch"):
         old = Child.find(api, NAME)
         if old:
             old.remove()
-        child = Child.define(api, NAME, memory_mib=512, command_line=COMMAND_LINE)
+        debian.switch(hvsh)
+        debian.define(hvsh, NAME)
+        child = Child.find(api, NAME)
         began = time.monotonic()
         child.start()
         note(f"child {child.guid}")
     return child, began
+
+
+def wait_for_address(machine, hvsh):
+    """What Get-VM shows once the guest has told its address."""
+    with step("waiting for the child's heartbeat and address"):
+        deadline = time.monotonic() + ADDRESS_TIMEOUT
+        while True:
+            shown = hvsh(f"Get-VM {NAME}")
+            if debian.GATEWAY.rsplit(".", 1)[0] in shown:
+                return shown
+            if time.monotonic() > deadline:
+                raise Failure(f"Get-VM shows no address of the child; {machine.where()}:\n{shown}")
+            time.sleep(1)
+
+
+def fetch_from_parent(machine):
+    """The child fetches a page from a server in the parent, the management service itself."""
+    with step("the child fetches a page from the parent over TCP"):
+        shell = ChildShell(pexpect.spawn(str(paths.HVSH), ["-c", f"Connect-VM -Name {NAME}"], encoding="utf-8",
+                                         codec_errors="replace", env=cli.hvsh_environment(machine), timeout=30))
+        try:
+            answer = shell.run(f"curl -sS -m 30 http://{debian.GATEWAY}:8006/api/v2/classes")
+        finally:
+            shell.close()
+        note(" ".join(answer.split())[:100])
 
 
 def keep_console(machine, child):
@@ -42,7 +83,7 @@ def keep_console(machine, child):
 def wait_for_child(machine, child):
     with step("waiting for the child's user land"):
         try:
-            found = child.wait_console(READY, CHILD_TIMEOUT)
+            found = child.wait_console(debian.READY, debian.BOOT_TIMEOUT)
         except (Failure, OSError) as error:
             raise Failure(f"{error}; {machine.where()}") from None
         finally:
@@ -57,11 +98,14 @@ def check():
     building.build_all()
     cli.boot(machine, Options())
     try:
-        child, began = start_child(machine)
+        hvsh = hvsh_of(machine)
+        child, began = start_child(machine, hvsh)
         version = wait_for_child(machine, child)
         seconds = time.monotonic() - began
-        with step("removing the child"):
-            child.turn_off()
+        print(wait_for_address(machine, hvsh).rstrip())
+        fetch_from_parent(machine)
+        with step("asking the child to shut down"):
+            hvsh(f"Stop-VM {NAME}")
             child.destroy()
         with step("shutting the host down"):
             if not machine.power_off():
@@ -78,9 +122,12 @@ def show():
     if not machine.running():
         building.build_all()
         cli.boot(machine, Options())
-    child, _ = start_child(machine)
+    hvsh = hvsh_of(machine)
+    child, _ = start_child(machine, hvsh)
     wait_for_child(machine, child)
     print(child.console_text().replace("\r", ""))
+    print(wait_for_address(machine, hvsh).rstrip())
+    fetch_from_parent(machine)
     cli.show_status(cli.status_of(machine))
     note("the child's console follows; Ctrl-] leaves it, the host stays up until ./undercroft down")
     return subprocess.run([str(paths.HVSH), "-c", f"Connect-VM -Name {NAME}"], env=cli.hvsh_environment(machine),
