@@ -684,6 +684,61 @@ static void options_that_make_no_disk_are_refused(void **state)
 	}
 }
 
+static void an_image_with_a_log_grows(void **state)
+{
+	const struct vhdx_create_options options = { .type = VHDX_DYNAMIC, .bytes = 20 * MIB, .block_bytes = 1 * MIB };
+	const int fd = memfd_create("vhdx", 0);
+	struct block_failure failure = { "" };
+	struct memory_file *file, *in_use;
+	struct vhdx_check check;
+	struct disk_model model;
+	struct block_host host;
+	struct block_disk *disk;
+
+	block_host_init(&host);
+	file = image_new(&host, &options);
+	disk = disk_open(&host, file, NULL, false);
+	disk_model_init(&model, &host, disk, 1 * MIB, 7);
+	disk_model_run(&model, 200);
+	assert_int_equal(disk_model_transfer(&host, disk, BLOCK_FLUSH, 0, 0, NULL, 0), 0);
+	in_use = copy_of(&host, file);
+	disk_model_close(&host, disk);
+	memory_file_save(in_use, fd);
+	memory_file_free(in_use);
+	assert_int_equal(vhdx_check(fd, &check, &failure), 0);
+	assert_true(check.log_to_replay);
+	assert_true(check.blocks > 0);
+	assert_int_equal(vhdx_resize(fd, 50 * MIB, &failure), 0);
+	assert_int_equal(vhdx_check(fd, &check, &failure), 0);
+	assert_false(check.log_to_replay);
+	file = memory_file_new(&host.host);
+	memory_file_load(file, fd);
+	disk = disk_open(&host, file, NULL, false);
+	assert_int_equal(disk->info.bytes, 50 * MIB);
+	disk_model_use(&model, disk);
+	disk_model_check(&model);
+	disk_model_close(&host, disk);
+	disk_model_fini(&model);
+	(void)close(fd);
+}
+
+static void sizes_that_cannot_be_are_refused(void **state)
+{
+	const struct vhdx_create_options options = { .type = VHDX_FIXED, .bytes = 4 * MIB, .block_bytes = 1 * MIB };
+	const int fd = create(&options);
+	struct block_failure failure = { "" };
+	struct vhdx_info before, after;
+
+	assert_int_equal(vhdx_inspect(fd, &before, &failure), 0);
+	assert_int_equal(vhdx_resize(fd, 3 * MIB, &failure), -ENOTSUP);
+	assert_int_equal(vhdx_resize(fd, 4 * MIB + 100, &failure), -EINVAL);
+	assert_int_equal(vhdx_resize(fd, (64ull << 40) + 512, &failure), -EINVAL);
+	assert_int_equal(vhdx_resize(fd, 4 * MIB, &failure), 0);
+	assert_int_equal(vhdx_inspect(fd, &after, &failure), 0);
+	assert_memory_equal(&before, &after, sizeof before);
+	(void)close(fd);
+}
+
 static void checksum_is_castagnoli(void **state)
 {
 	assert_int_equal(crc32c(0, "123456789", 9), 0xe3069283u);
@@ -706,6 +761,8 @@ int main(void)
 		cmocka_unit_test(an_allocated_read_is_one_request),
 		cmocka_unit_test(qemu_img_accepts_what_we_write),
 		cmocka_unit_test(what_qemu_img_writes_is_read),
+		cmocka_unit_test(an_image_with_a_log_grows),
+		cmocka_unit_test(sizes_that_cannot_be_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
