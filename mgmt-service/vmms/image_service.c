@@ -125,7 +125,7 @@ static struct cim_instance *setting_data(struct arena *arena, const struct image
 	cim_set_uint(i, Msvm_VirtualHardDiskSettingData_BlockSize, info->block_bytes);
 	cim_set_uint(i, Msvm_VirtualHardDiskSettingData_LogicalSectorSize, info->logical_bytes);
 	cim_set_uint(i, Msvm_VirtualHardDiskSettingData_PhysicalSectorSize, info->physical_bytes);
-	put_id(i, Msvm_VirtualHardDiskSettingData_VirtualDiskId, info->id);
+	put_id(i, Msvm_VirtualHardDiskSettingData_VirtualDiskId, info->disk_id);
 	return i;
 }
 

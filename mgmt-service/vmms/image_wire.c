@@ -66,12 +66,12 @@ static bool copy_text(struct json_object *o, char *out, size_t size)
 }
 
 /* Absent or null is no identifier. */
-static bool identifier(struct json_object *o, char out[IMAGE_ID_SIZE])
+static bool identifier(struct json_object *o, const char *key, char out[IMAGE_ID_SIZE])
 {
 	struct json_object *found;
 
 	out[0] = 0;
-	return !json_object_object_get_ex(o, "id", &found) || !found || copy_text(found, out, IMAGE_ID_SIZE);
+	return !json_object_object_get_ex(o, key, &found) || !found || copy_text(found, out, IMAGE_ID_SIZE);
 }
 
 static bool read_parent(struct json_object *o, struct image_info *info)
@@ -81,7 +81,7 @@ static bool read_parent(struct json_object *o, struct image_info *info)
 
 	if (info->type != IMAGE_DIFFERENCING)
 		return true;
-	if (!paths || !identifier(parent, info->parent_id))
+	if (!paths || !identifier(parent, "id", info->parent_id))
 		return false;
 	/* More of them, or such as no path can be, are passed over: one good path is enough. */
 	for (size_t i = 0;
@@ -102,7 +102,8 @@ static bool read_object(struct json_object *o, struct image_info *info)
 	    !number(o, "file_bytes", INT64_MAX, &info->file_bytes) ||
 	    !number(o, "block_bytes", UINT32_MAX, &block) ||
 	    !number(o, "logical_bytes", UINT32_MAX, &logical) ||
-	    !number(o, "physical_bytes", UINT32_MAX, &physical) || !identifier(o, info->id))
+	    !number(o, "physical_bytes", UINT32_MAX, &physical) || !identifier(o, "id", info->id) ||
+	    !identifier(o, "disk_id", info->disk_id))
 		return false;
 	info->format = (enum image_format)format;
 	info->type = (enum image_type)type;

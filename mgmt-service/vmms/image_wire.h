@@ -21,7 +21,8 @@ struct image_info {
 	enum image_type type;
 	uint64_t virtual_bytes, file_bytes;
 	uint32_t block_bytes, logical_bytes, physical_bytes; /* block_bytes 0: it has none */
-	char id[IMAGE_ID_SIZE];                              /* empty: it has none */
+	char id[IMAGE_ID_SIZE];      /* what its children know it by; empty: it has none */
+	char disk_id[IMAGE_ID_SIZE]; /* what the guest knows it by */
 	char parent_id[IMAGE_ID_SIZE];
 	unsigned parent_path_count; /* of a differencing image; written by whoever made the file */
 	char parent_paths[IMAGE_PARENT_PATHS_MAX][STORE_PATH_MAX + 1];

@@ -139,6 +139,8 @@ static void create(struct image_work *work, struct command *command)
 			add(command, "--parent");
 			add(command, work->parent);
 			add_fd(command, "--parent-fd", parents.layers[0].fd);
+			add(command, "--path");
+			add(command, work->path);
 		}
 		add_fd(command, "--fd", fd);
 		run(work, command);

@@ -86,6 +86,7 @@ def make(fd, found, size, parent=None):
             "block_bytes": int(found.get("block-size", 0 if found["type"] == "fixed" else 1 << 25)),
             "logical_bytes": int(found.get("logical", 512)), "physical_bytes": int(found.get("physical", 4096)),
             "id": str(uuid.uuid4()).upper()}
+    what["disk_id"] = what["id"]
     if parent:
         what["parent"] = parent
     write(fd, what)
@@ -108,6 +109,8 @@ def create(words):
         above = read(fds[1])
         size = size or above["virtual_bytes"]
         parent = {"paths": [found["parent"]], "id": above["id"]}
+        if not found["path"].startswith("/"):
+            fail("the child's path is not whole")
     check_process(fds)
     make(fd, found, size, parent)
 

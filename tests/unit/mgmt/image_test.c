@@ -52,7 +52,7 @@ static void what_vhdtool_says_is_checked(void **state)
 static void parents_are_taken_as_far_as_they_are_paths(void **state)
 {
 	static const char text[] =
-		"{\"format\":\"vhdx\",\"type\":\"differencing\"," NUMBERS ",\"id\":\"A\","
+		"{\"format\":\"vhdx\",\"type\":\"differencing\"," NUMBERS ",\"id\":\"A\",\"disk_id\":\"D\","
 		"\"parent\":{\"id\":\"B\",\"paths\":[\"one\",7,\"a\\u0000b\",\"a\\nb\",\"two\"]}}";
 	struct image_info *info = malloc(sizeof(*info));
 
@@ -60,6 +60,7 @@ static void parents_are_taken_as_far_as_they_are_paths(void **state)
 	assert_int_equal(info->type, IMAGE_DIFFERENCING);
 	assert_int_equal(info->format, IMAGE_VHDX);
 	assert_string_equal(info->id, "A");
+	assert_string_equal(info->disk_id, "D");
 	assert_string_equal(info->parent_id, "B");
 	assert_int_equal(info->parent_path_count, 2);
 	assert_string_equal(info->parent_paths[0], "one");
