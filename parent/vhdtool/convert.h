@@ -3,16 +3,11 @@
 #ifndef VHDTOOL_CONVERT_H
 #define VHDTOOL_CONVERT_H
 
-#include "vhdtool/image.h"
-
-struct convert_source {
-	int fd;
-	const struct image_format *format;
-};
+#include "vhdtool/chain.h"
 
 /* `from` is the source, then its parents down to the base. `to` is created with `create`, whose size is the source's
  * when it is 0. 0, -errno. */
-int convert(const struct convert_source *from, unsigned from_count, int to, const struct image_format *to_format,
+int convert(const struct chain_image *from, unsigned from_count, int to, const struct image_format *to_format,
 	    struct image_create *create, struct block_failure *why);
 
 #endif

@@ -56,6 +56,12 @@ struct image_check {
 	unsigned note_count;
 };
 
+enum image_access {
+	IMAGE_READ,
+	IMAGE_WRITE,
+	IMAGE_MERGE,			/* write; until `merged`, children still take it for their parent */
+};
+
 struct image_format {
 	const char *name;
 	bool (*probe)(int fd);
@@ -64,8 +70,12 @@ struct image_format {
 	int (*check)(int fd, struct image_check *out, struct block_failure *why);
 	int (*resize)(int fd, uint64_t bytes, struct block_failure *why);
 	/* The disk in it, over its parent (NULL: none), which is the disk's on success. */
-	int (*open)(const struct vsp_host *host, int fd, bool read_only, struct block_disk *parent,
+	int (*open)(const struct vsp_host *host, int fd, enum image_access access, struct block_disk *parent,
 		    struct block_disk **ret_disk, struct block_failure *why);
+	/* A bit for each block of block_bytes: the image does not leave it to its parent. The caller's to free. */
+	int (*blocks)(int fd, uint8_t **ret_bits, struct block_failure *why);
+	/* A merge into it is over: it is not what its children were made from. */
+	int (*merged)(int fd, struct block_failure *why);
 };
 
 extern const struct image_format image_raw, image_vhd, image_vhdx;

@@ -67,10 +67,10 @@ static int raw_resize(int fd, uint64_t bytes, struct block_failure *why)
 	return fsync(fd) < 0 ? image_fail(why, "raw: the file cannot be made stable") : 0;
 }
 
-static int raw_open(const struct vsp_host *host, int fd, bool read_only, struct block_disk *parent,
+static int raw_open(const struct vsp_host *host, int fd, enum image_access access, struct block_disk *parent,
 		    struct block_disk **ret_disk, struct block_failure *why)
 {
-	const struct block_raw_options options = { .read_only = read_only };
+	const struct block_raw_options options = { .read_only = access == IMAGE_READ };
 	int own, r;
 
 	if (parent)

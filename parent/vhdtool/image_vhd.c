@@ -107,11 +107,11 @@ static int check(int fd, struct image_check *out, struct block_failure *why)
 	return 0;
 }
 
-static int open_disk(const struct vsp_host *host, int fd, bool read_only, struct block_disk *parent,
+static int open_disk(const struct vsp_host *host, int fd, enum image_access access, struct block_disk *parent,
 		     struct block_disk **ret_disk, struct block_failure *why)
 {
-	const struct block_uring_options below = { .read_only = read_only };
-	const struct vhd_options options = { .read_only = read_only, .parent = parent };
+	const struct block_uring_options below = { .read_only = access == IMAGE_READ };
+	const struct vhd_options options = { .read_only = access == IMAGE_READ, .parent = parent };
 	const int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	struct block_file *file;
 	int r;
@@ -137,4 +137,5 @@ const struct image_format image_vhd = {
 	.check = check,
 	.resize = vhd_resize,
 	.open = open_disk,
+	.blocks = vhd_blocks,
 };

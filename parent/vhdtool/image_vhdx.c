@@ -169,11 +169,13 @@ static int check(int fd, struct image_check *out, struct block_failure *why)
 	return 0;
 }
 
-static int open_disk(const struct vsp_host *host, int fd, bool read_only, struct block_disk *parent,
+static int open_disk(const struct vsp_host *host, int fd, enum image_access access, struct block_disk *parent,
 		     struct block_disk **ret_disk, struct block_failure *why)
 {
-	const struct block_uring_options below = { .read_only = read_only };
-	const struct vhdx_open_options options = { .read_only = read_only };
+	const struct block_uring_options below = { .read_only = access == IMAGE_READ };
+	const struct vhdx_open_options options = {
+		.read_only = access == IMAGE_READ, .keep_data_guid = access == IMAGE_MERGE,
+	};
 	const int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	struct block_file *file;
 	int r;
@@ -199,4 +201,6 @@ const struct image_format image_vhdx = {
 	.check = check,
 	.resize = vhdx_resize,
 	.open = open_disk,
+	.blocks = vhdx_blocks,
+	.merged = vhdx_merged,
 };

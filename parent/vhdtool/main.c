@@ -17,6 +17,7 @@
 
 #include "vhdtool/convert.h"
 #include "vhdtool/image.h"
+#include "vhdtool/merge.h"
 #include "vhdtool/sandbox.h"
 
 #define PARENTS_MAX 64u
@@ -30,6 +31,7 @@ static const char usage_text[] =
 	"       vhdtool convert [--source-format FORMAT] [--parent PATH | --parent-fd N]... --format FORMAT [--type TYPE]\n"
 	"                       [--size BYTES] [--block-size BYTES] [--logical BYTES] [--physical BYTES]\n"
 	"                       SOURCE | --fd N  TARGET | --to-fd N\n"
+	"       vhdtool merge   [--format FORMAT] [--parent PATH | --parent-fd N]... --fd N | PATH\n"
 	"FORMAT raw, vhd, vhdx (without it the content decides: not for a disk that a guest could write to as raw)\n"
 	"TYPE   fixed, dynamic, differencing\n";
 
@@ -206,29 +208,67 @@ static void check_convert(const struct arguments *a)
 		bad_usage("convert makes no differencing images", "");
 }
 
+/* The image and its parents, of which the first is opened with `flags`; how many. */
+static int open_chain(const struct arguments *a, const struct image_format *format, int flags, struct chain_image *images,
+		      struct block_failure *why)
+{
+	const unsigned count = a->parent_fd_count ? a->parent_fd_count : a->parent_count;
+
+	images[0] = (struct chain_image){ .fd = a->fd, .format = format };
+	for (unsigned i = 0; i < count; i++) {
+		const int fd = a->parent_fd_count ? a->parent_fds[i] : open_path(a->parents[i], i ? O_RDONLY : flags, why);
+
+		if (fd < 0)
+			return fd;
+		images[1 + i] = (struct chain_image){ .fd = fd };
+	}
+	return (int)(1 + count);
+}
+
+static void find_formats(struct chain_image *images, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (!images[i].format)
+			images[i].format = image_format_of(images[i].fd);
+}
+
 static int run_convert(struct arguments *a, struct block_failure *why)
 {
-	struct convert_source sources[1 + PARENTS_MAX];
-	const unsigned count = a->parent_fd_count ? a->parent_fd_count : a->parent_count;
+	struct chain_image sources[1 + PARENTS_MAX];
+	const int count = open_chain(a, a->source_format, O_RDONLY, sources, why);
 	int to, r;
 
-	sources[0] = (struct convert_source){ .fd = a->fd, .format = a->source_format };
-	for (unsigned i = 0; i < count; i++) {
-		r = a->parent_fd_count ? a->parent_fds[i] : open_path(a->parents[i], O_RDONLY, why);
-		if (r < 0)
-			return r;
-		sources[1 + i] = (struct convert_source){ .fd = r };
-	}
+	if (count < 0)
+		return count;
 	to = a->to_fd >= 0 ? a->to_fd : open_path(a->paths[a->path_count - 1], O_RDWR | O_CREAT | O_EXCL, why);
 	if (to < 0)
 		return to;
 	r = sandbox_enter(why);
 	if (r)
 		return r;
-	for (unsigned i = 0; i < 1 + count; i++)
-		if (!sources[i].format)
-			sources[i].format = image_format_of(sources[i].fd);
-	return convert(sources, 1 + count, to, a->format, &a->create, why);
+	find_formats(sources, count);
+	return convert(sources, (unsigned)count, to, a->format, &a->create, why);
+}
+
+static void check_merge(const struct arguments *a)
+{
+	if (!a->parent_count && !a->parent_fd_count)
+		bad_usage("--parent is missing", "");
+}
+
+static int run_merge(struct arguments *a, struct block_failure *why)
+{
+	struct chain_image images[1 + PARENTS_MAX];
+	const int count = open_chain(a, a->format, O_RDWR, images, why);
+	int r;
+
+	if (count < 0)
+		return count;
+	r = sandbox_enter(why);
+	if (r)
+		return r;
+	find_formats(images, count);
+	return merge(images, (unsigned)count, why);
 }
 
 /* ---- arguments */
@@ -239,6 +279,7 @@ static const struct command commands[] = {
 	{ "create",  "fFtsblqnpP", 1, O_RDWR | O_CREAT | O_EXCL, check_create, run_create },
 	{ "resize",  "fFs",    1, O_RDWR, check_resize, run_resize },
 	{ "convert", "fFStsblqpPT", 2, O_RDONLY, check_convert, run_convert },
+	{ "merge",   "fFpP",   1, O_RDONLY, check_merge, run_merge },
 };
 
 static const struct option long_options[] = {

@@ -393,6 +393,31 @@ int vhd_check(int fd, struct vhd_check *out, struct block_failure *why)
 	return 0;
 }
 
+int vhd_blocks(int fd, uint8_t **ret_bits, struct block_failure *why)
+{
+	struct vhd_layout layout;
+	struct vhd_source source;
+	uint8_t *bits;
+	uint32_t *bat;
+	int r = open_source(&fd, &source, why);
+
+	if (r == 0)
+		r = vhd_layout_read(&source, &layout, why);
+	if (r == 0 && layout.type == VHD_FIXED)
+		r = block_failure_set(why, -EINVAL, "VHD: a fixed image has no blocks");
+	if (r == 0)
+		r = vhd_bat_read(&source, &layout, &bat, why);
+	if (r)
+		return r;
+	bits = calloc(layout.bat_entries / 8 + 1, 1);
+	for (uint32_t i = 0; bits && i < layout.bat_entries; i++)
+		if (bat[i] != VHD_UNALLOCATED)
+			bits[i / 8] |= (uint8_t)(1u << i % 8);
+	free(bat);
+	*ret_bits = bits;
+	return bits ? 0 : block_failure_set(why, -ENOMEM, "VHD: no memory");
+}
+
 /* Entries that the file already has room for, before the first thing behind the table. */
 static int grow_sparse(int fd, const struct vhd_source *source, struct vhd_layout *layout, uint64_t bytes,
 		       struct block_failure *why)

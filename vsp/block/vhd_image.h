@@ -39,6 +39,8 @@ int vhd_inspect(int fd, struct vhd_info *out, struct block_failure *why);
 int vhd_create(int fd, const struct vhd_create_options *options, struct block_failure *why);
 /* An error only when the image cannot be used. */
 int vhd_check(int fd, struct vhd_check *out, struct block_failure *why);
+/* A bit for each block, the lowest first: it is in the file. Not of a fixed image. The caller's to free. */
+int vhd_blocks(int fd, uint8_t **ret_bits, struct block_failure *why);
 /* Larger. -ENOTSUP smaller, differencing, or a dynamic image whose table has no room. */
 int vhd_resize(int fd, uint64_t bytes, struct block_failure *why);
 

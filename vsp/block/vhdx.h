@@ -42,6 +42,7 @@ struct vhdx_info {
 
 struct vhdx_open_options {
 	bool read_only;			/* neither the guest nor a replay of the log writes: that stays in memory */
+	bool keep_data_guid;		/* children are to know the file while it changes: for a merge, see vhdx_merged */
 	uint8_t id[16];			/* for block_info; all 0: the file's own */
 };
 
@@ -90,12 +91,18 @@ struct vhdx_check {
 /* All that vhdx_open looks at, and that all blocks end in the file. An error only when the image cannot be used. */
 int vhdx_check(int fd, struct vhdx_check *out, struct block_failure *failure);
 
+/* A bit for each payload block, the lowest first: the file does not leave it to its parent. The caller's to free. */
+int vhdx_blocks(int fd, uint8_t **ret_bits, struct block_failure *failure);
+
 /*
  * A file that nobody has open gets a larger disk; a log is replayed into it. Children do not know it any more.
  * 0; -ENOTSUP smaller, or beyond what is supported; -EINVAL no such size; -errno as vhdx_open, or of writing: then the
  * disk is as it was, or has its new size.
  */
 int vhdx_resize(int fd, uint64_t bytes, struct block_failure *failure);
+
+/* What was written under keep_data_guid is whole: children do not know the file any more. Nobody has it open. 0, -errno. */
+int vhdx_merged(int fd, struct block_failure *failure);
 
 /* "{01234567-89AB-CDEF-0123-456789ABCDEF}", with its terminator. */
 #define VHDX_GUID_TEXT 39

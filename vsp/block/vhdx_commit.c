@@ -168,7 +168,8 @@ void vhdx_start(struct vhdx *v)
 	v->starting = true;
 	if (posix_memalign(&pages, VHDX_PAGE_BYTES, VHDX_DIRTY_MAX * VHDX_PAGE_BYTES) ||
 	    posix_memalign(&entry, VHDX_PAGE_BYTES, (VHDX_DIRTY_MAX + 1) * VHDX_PAGE_BYTES) ||
-	    vhdx_guid_new(&header->file_write_guid) || vhdx_guid_new(&header->data_write_guid)) {
+	    vhdx_guid_new(&header->file_write_guid) ||
+	    (!v->keep_data_guid && vhdx_guid_new(&header->data_write_guid))) {
 		struct block_request *request;
 
 		free(pages);

@@ -154,6 +154,7 @@ struct vhdx {
 	unsigned bitmap_count, bitmap_hand;
 
 	/* Commits */
+	bool keep_data_guid;
 	bool started;			/* the file knows that it is being written */
 	bool starting;
 	int broken;			/* what is on the storage is not known any more; no more writes */

@@ -80,6 +80,46 @@ int vhdx_inspect(int fd, struct vhdx_info *ret_info, struct block_failure *failu
 	return r;
 }
 
+int vhdx_fd_changed(int fd, struct vhdx_layout *layout, struct block_failure *failure)
+{
+	struct vhdx_header *header = &layout->header;
+	int r = 0;
+
+	if (vhdx_guid_new(&header->file_write_guid) || vhdx_guid_new(&header->data_write_guid))
+		return block_failure_set(failure, -EIO, "no random numbers for the file's GUIDs");
+	header->log_guid = (struct vhdx_guid){ { 0 } };
+	for (unsigned i = 0; r == 0 && i < 2; i++) {
+		layout->header_slot = !layout->header_slot;
+		header->sequence++;
+		vhdx_seal(header, sizeof *header, offsetof(struct vhdx_header, checksum));
+		r = vhdx_fd_write(fd, header, sizeof *header, VHDX_HEADER_OFFSET(layout->header_slot));
+		if (r == 0 && fsync(fd) < 0)
+			r = -errno;
+	}
+	return r ? block_failure_set(failure, r, "the headers cannot be written: %s", strerror(-r)) : 0;
+}
+
+int vhdx_merged(int fd, struct block_failure *failure)
+{
+	struct vhdx_source source;
+	struct vhdx_layout *layout;
+	int r = vhdx_fd_source(&fd, &source, failure);
+
+	if (r)
+		return r;
+	layout = calloc(1, sizeof *layout);
+	if (!layout)
+		return block_failure_set(failure, -ENOMEM, "out of memory");
+	r = vhdx_layout_read(&source, layout, failure);
+	if (r == 0 && source.replay)
+		r = block_failure_set(failure, -EINVAL, "the log holds changes that are not in their places yet");
+	if (r == 0)
+		r = vhdx_fd_changed(fd, layout, failure);
+	vhdx_replay_free(source.replay);
+	free(layout);
+	return r;
+}
+
 /* ---- check */
 
 /* Opening needs one good copy of each. */
@@ -149,5 +189,33 @@ int vhdx_check(int fd, struct vhdx_check *out, struct block_failure *failure)
 	vhdx_replay_free(source.replay);
 	free(buffer);
 	free(layout);
+	return r;
+}
+
+int vhdx_blocks(int fd, uint8_t **ret_bits, struct block_failure *failure)
+{
+	struct vhdx_layout *layout = calloc(1, sizeof *layout);
+	struct vhdx_source source = { .replay = NULL };
+	int r = layout ? vhdx_fd_source(&fd, &source, failure) : block_failure_set(failure, -ENOMEM, "out of memory");
+	uint8_t *bits = NULL;
+	uint64_t *bat = NULL;
+	size_t bytes;
+
+	if (r == 0)
+		r = vhdx_layout_read(&source, layout, failure);
+	if (r == 0)
+		r = vhdx_bat_read(&source, layout, &bat, &bytes, failure);
+	if (r == 0) {
+		bits = calloc(layout->block_count / 8 + 1, 1);
+		r = bits ? 0 : block_failure_set(failure, -ENOMEM, "out of memory");
+	}
+	for (uint64_t block = 0; r == 0 && block < layout->block_count; block++)
+		if (VHDX_BAT_STATE(bat[vhdx_bat_index(layout->chunk_shift, block)]) != VHDX_BLOCK_NOT_PRESENT)
+			bits[block / 8] |= (uint8_t)(1u << block % 8);
+	if (bat)
+		(void)munmap(bat, bytes);
+	vhdx_replay_free(source.replay);
+	free(layout);
+	*ret_bits = bits;
 	return r;
 }

@@ -62,6 +62,8 @@ void vhdx_seal(void *data, size_t bytes, size_t field);
 /* Plain descriptors, on the caller's time: vhdx_image.c. The source keeps the pointer. 0, -errno. */
 int vhdx_fd_source(int *fd, struct vhdx_source *source, struct block_failure *failure);
 int vhdx_fd_write(int fd, const void *data, size_t bytes, uint64_t offset);
+/* New GUIDs in both headers, and no log: whoever knows the file by them sees that it has changed. */
+int vhdx_fd_changed(int fd, struct vhdx_layout *layout, struct block_failure *failure);
 
 static inline uint64_t vhdx_whole_mib(uint64_t bytes)
 {

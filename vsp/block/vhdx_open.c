@@ -71,6 +71,7 @@ static void set_up(struct vhdx *v, struct block_disk *parent, const struct vhdx_
 	static const uint8_t none[16];
 
 	v->parent = parent;
+	v->keep_data_guid = options->keep_data_guid;
 	v->block_bytes = info->block_bytes;
 	v->block_shift = (unsigned)__builtin_ctz(info->block_bytes);
 	v->sector_shift = (unsigned)__builtin_ctz(info->logical_bytes);

@@ -75,26 +75,6 @@ static int replay(const struct resize *z, struct block_failure *failure)
 	return r ? r : make_stable(z, failure);
 }
 
-/* Whoever knows the file by its GUIDs sees that it has changed. */
-static int write_headers(struct resize *z, struct block_failure *failure)
-{
-	struct vhdx_header *header = &z->layout.header;
-	int r = 0;
-
-	if (vhdx_guid_new(&header->file_write_guid) || vhdx_guid_new(&header->data_write_guid))
-		return block_failure_set(failure, -EIO, "no random numbers for the file's GUIDs");
-	header->log_guid = (struct vhdx_guid){ { 0 } };
-	for (unsigned i = 0; r == 0 && i < 2; i++) {
-		z->layout.header_slot = !z->layout.header_slot;
-		header->sequence++;
-		vhdx_seal(header, sizeof *header, offsetof(struct vhdx_header, checksum));
-		r = write_at(z, header, sizeof *header, VHDX_HEADER_OFFSET(z->layout.header_slot), failure);
-		if (r == 0)
-			r = make_stable(z, failure);
-	}
-	return r;
-}
-
 /* The last block reaches beyond the old end, and may hold anything there. */
 static int clear_tail(const struct resize *z, struct block_failure *failure)
 {
@@ -267,7 +247,7 @@ static int grow(struct resize *z, struct block_failure *failure)
 	if (r == 0)
 		r = make_longer(z, failure);
 	if (r == 0)
-		r = write_headers(z, failure);
+		r = vhdx_fd_changed(z->fd, &z->layout, failure);
 	if (r == 0)
 		r = clear_tail(z, failure);
 	if (r == 0)

@@ -4,6 +4,7 @@
 import json
 import os
 import random
+import resource
 import shutil
 import struct
 import subprocess
@@ -27,6 +28,24 @@ def qemu_img(*arguments):
     if not shutil.which("qemu-img"):
         pytest.skip("no qemu-img")
     subprocess.run(["qemu-img", *map(str, arguments)], check=True, capture_output=True, timeout=120)
+
+
+def patch(path, offset, data):
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        file.write(data)
+
+
+def put_block(kind, image, block, data):
+    """A block of 1 MiB into a differencing image, as if a guest had written it."""
+    whole = image.read_bytes()
+    if kind == "vhdx":
+        image.write_bytes(whole + data)
+        patch(image, 3 * MIB + 8 * block, struct.pack("<Q", len(whole) | 6))
+    else:
+        bat, = struct.unpack_from(">Q", whole, 512 + 16)
+        image.write_bytes(whole[:-512] + bytes(256 * [255]) + bytes(256) + data + whole[-512:])
+        patch(image, bat + 4 * block, struct.pack(">I", (len(whole) - 512) // 512))
 
 
 @pytest.fixture(name="source")
@@ -245,11 +264,6 @@ def test_a_broken_image_is_one_line(tmp_path, source):
         assert error == "vhdtool: VHD: the block at sector 1 lies on another or on the tables\n"
 
 
-def patch(path, offset, data):
-    with open(path, "r+b") as file:
-        file.seek(offset)
-        file.write(data)
-
 
 def test_a_broken_vhdx_is_one_line(tmp_path, source):
     whole, image = tmp_path / "whole.vhdx", tmp_path / "image.vhdx"
@@ -283,7 +297,73 @@ def test_one_damaged_copy_is_a_note(tmp_path, source):
     assert len(vhdtool("check", image)["notes"]) == 1
 
 
+@pytest.fixture(name="family")
+def make_family(tmp_path, source):
+    """Of a format: a base, its child and its grandchild, which have changed; and what the grandchild holds, a raw file."""
+    def make(kind):
+        base, child, below = (tmp_path / name for name in ("base", "child", "below"))
+        vhdtool("convert", "--format", kind, "--block-size", MIB, "--size", 20 * MIB + 512, source, base)
+        for parent, image in ((base, child), (child, below)):
+            vhdtool("create", "--format", kind, "--type", "differencing", "--block-size", MIB, "--parent", parent, image)
+            if image == child:
+                put_block(kind, image, 3, b"c" * MIB)
+                put_block(kind, image, 6, bytes(MIB))
+        put_block(kind, below, 3, b"b" * (MIB // 2) + b"c" * (MIB // 2))
+        put_block(kind, below, 12, b"b" * MIB)
+        disk = tmp_path / "expected.raw"
+        vhdtool("convert", "--parent", child, "--parent", base, "--format", "raw", below, disk)
+        assert disk.read_bytes() != source.read_bytes()
+        return base, child, below, disk.read_bytes()
+    return make
+
+
+@every_format
+def test_a_merge_moves_a_childs_blocks_into_its_parent(tmp_path, family, kind):
+    base, child, below, expected = family(kind)
+    vhdtool("merge", "--parent", child, "--parent", base, below)
+    vhdtool("convert", "--parent", base, "--format", "raw", child, tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == expected
+    vhdtool("merge", "--parent", base, child)
+    vhdtool("convert", "--format", "raw", base, tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == expected
+    assert vhdtool("check", base)["lost_bytes"] == 0
+    qemu_accepts(kind, base, tmp_path / "b")
+    if kind == "vhdx":		# in a VHD nothing tells
+        assert "the parent that is wanted" in vhdtool("convert", "--parent", base, "--format", "raw", child, tmp_path / "c", status=1)
+
+
+@every_format
+def test_a_merge_that_was_cut_off_can_be_done_again(tmp_path, family, kind):
+    base, child, below, expected = family(kind)
+    room = child.stat().st_size + MIB // 2
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+    error = vhdtool("merge", "--parent", child, "--parent", base, below, status=1, preexec_fn=limit, restore_signals=False)
+    assert "writing" in error
+    for image in (below, child):
+        parents = [child, base] if image == below else [base]
+        words = [word for parent in parents for word in ("--parent", parent)]
+        vhdtool("convert", *words, "--format", "raw", image, tmp_path / f"{image.name}.raw")
+    assert (tmp_path / "below.raw").read_bytes() == expected != (tmp_path / "child.raw").read_bytes()
+    vhdtool("merge", "--parent", child, "--parent", base, below)
+    vhdtool("convert", "--parent", base, "--format", "raw", child, tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == expected
+
+
+def test_what_cannot_be_merged(tmp_path, source, family):
+    base, child, below, _ = family("vhdx")
+    before = base.read_bytes()
+    assert "the parent that is wanted" in vhdtool("merge", "--parent", base, below, status=1)
+    assert "only a differencing image" in vhdtool("merge", "--parent", source, base, status=1)
+    assert "only a differencing image" in vhdtool("merge", "--parent", base, source, status=1)
+    vhdtool("resize", "--size", 40 * MIB, child)
+    assert "its parent only" in vhdtool("merge", "--parent", base, child, status=1)
+    assert base.read_bytes() == before
+
+
 @pytest.mark.parametrize("arguments", [
+    ("merge", "a"), ("merge", "--parent", "a"),
     (), ("frobnicate",), ("inspect",), ("inspect", "a", "b"), ("inspect", "--size", "1", "a"), ("create", "a"),
     ("create", "--format", "vhd", "a"), ("create", "--format", "zip", "--size", "512", "a"),
     ("create", "--format", "vhd", "--size", "-1", "a"), ("create", "--format", "vhd", "--size", "1x", "a"),
