@@ -5,6 +5,7 @@
 
 #include "daemon/log.h"
 #include "vmms/hot_plug.h"
+#include "vmms/network_plug.h"
 #include "vmms/vm.h"
 
 /* By the DEVICE types of the contract. A row without a type ends the table. */
@@ -13,6 +14,7 @@ static const struct {
 	void (*event)(struct vm *vm, const struct worker_device_event *event);
 } kinds[] = {
 	{"scsi", hot_plug_event},
+	{"nic", network_plug_event},
 	{"heartbeat", guest_heartbeat_event},
 	{"shutdown", vm_shutdown_event},
 	{"kvp", guest_kvp_event},

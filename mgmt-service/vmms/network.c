@@ -35,6 +35,14 @@ const struct vswitch *network_switch_of(const struct model *model, const struct 
 								    : NULL;
 }
 
+const struct store_nic *network_nic(const struct store_network *network, const char *id)
+{
+	for (unsigned i = 0; i < network->nic_count; i++)
+		if (strcasecmp(network->nics[i].id, id) == 0)
+			return &network->nics[i];
+	return NULL;
+}
+
 const char *network_switch_users(const struct model *model, const char *id, struct arena *arena)
 {
 	const char *names = NULL;
@@ -545,6 +553,31 @@ int network_open_taps(struct model *model, const struct vm *vm, struct network_t
 	return result;
 }
 
+int network_open_tap(const struct vm *vm, const struct store_nic *nic, struct network_tap *tap, char *reason,
+		     unsigned reason_size)
+{
+	struct network *network = vm->model->network;
+	struct arena arena;
+	struct net_port port;
+	int result;
+
+	if (managed(network, reason, reason_size))
+		return -1;
+	arena_init(&arena);
+	describe_port(vm->model, vm, nic, &port, &arena);
+	result = net_port_open(network->net, &port, tap->fds, reason, reason_size);
+	arena_fini(&arena);
+	tap->count = result ? 0 : port.queues;
+	return result;
+}
+
+void network_close_tap(struct network_tap *tap)
+{
+	for (unsigned q = 0; q < tap->count; q++)
+		close(tap->fds[q]);
+	tap->count = 0;
+}
+
 static enum network_link link_change(const struct vswitch *before, const struct vswitch *now)
 {
 	if (before == now)
@@ -573,8 +606,11 @@ int network_take(struct vm *vm, const struct store_network *network, char *reaso
 {
 	const struct vswitch *before[STORE_NICS_MAX] = {NULL};
 
-	for (unsigned i = 0; i < vm->network.nic_count; i++)
-		before[i] = network_switch_of(vm->model, &vm->network.nics[i]);
+	for (unsigned i = 0; i < network->nic_count; i++) {
+		const struct store_nic *former = network_nic(&vm->network, network->nics[i].id);
+
+		before[i] = network_switch_of(vm->model, former ? former : &network->nics[i]);
+	}
 	vm->network = *network;
 	return vm->worker ? change_ports(vm, before, reason, reason_size) : 0;
 }

@@ -54,6 +54,8 @@ void network_switch_ports(struct cim_context *context, struct cim_list *out);
 
 /* The adapter's port is in this switch, or NULL. */
 const struct vswitch *network_switch_of(const struct model *model, const struct store_nic *nic);
+/* NULL: there is none of that id. */
+const struct store_nic *network_nic(const struct store_network *network, const char *id);
 /* 00-15-5D and three bytes that no adapter has. */
 void network_new_mac(const struct model *model, unsigned char mac[6]);
 /* A machine other than `but` that has an adapter of this address, or NULL. */
@@ -69,8 +71,21 @@ struct network_taps {
 int network_open_taps(struct model *model, const struct vm *vm, struct network_taps *taps, char *reason,
 		      unsigned reason_size);
 void network_close_taps(struct network_taps *taps);
-/* The machine's adapters are these from now on. While it runs they are the same ones: ports change, and the
- * worker is told. -1: they are, but not all of it is in effect. */
+
+/* The tap of one adapter, by queue. */
+struct network_tap {
+	unsigned count; /* 0: not open */
+	int fds[NET_QUEUES_MAX];
+};
+/* Of an adapter that comes to a running machine: down, and of no switch until network_take(). */
+int network_open_tap(const struct vm *vm, const struct store_nic *nic, struct network_tap *tap, char *reason,
+		     unsigned reason_size);
+void network_close_tap(struct network_tap *tap);
+/*
+ * The machine's adapters are these from now on. While it runs, those that are new have their taps, and were
+ * told their link; ports of the others change, and the worker is told. -1: they are, but not all of it is in
+ * effect.
+ */
 int network_take(struct vm *vm, const struct store_network *network, char *reason, unsigned reason_size);
 /* Its worker has ended, and the taps with it. */
 void network_vm_gone(struct model *model);

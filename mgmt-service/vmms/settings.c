@@ -9,6 +9,7 @@
 #include "vmms/instances.h"
 #include "vmms/host_file.h"
 #include "vmms/hot_plug.h"
+#include "vmms/network_plug.h"
 #include "vmms/integration.h"
 #include "vmms/memory_settings.h"
 #include "vmms/network_adapters.h"
@@ -219,7 +220,7 @@ struct draft {
 	struct store_vm record;
 	struct store_storage storage; /* paths are the arena's or the machine's */
 	bool storage_changed;
-	bool live; /* it runs: its storage changes through the worker, and nothing else does */
+	bool live; /* it runs: its devices change through the worker */
 	struct store_network network;
 	bool network_changed;
 	struct draft *next;
@@ -239,18 +240,18 @@ static struct draft *new_draft(struct cim_context *context, struct vm *vm)
 }
 
 /* When settings of a kind may change. */
-enum draft_time { DRAFT_OFF, DRAFT_STORAGE, DRAFT_ANY_STATE };
+enum draft_time { DRAFT_OFF, DRAFT_STORAGE, DRAFT_ADAPTERS, DRAFT_ANY_STATE };
 
-/* False with the error: it is neither off nor such that its storage can change. */
-static bool may_change_storage(struct cim_context *context, const struct vm *vm, bool *live)
+/* False with the error: it is neither off nor such that its devices can change. */
+static bool may_change_devices(struct cim_context *context, const struct vm *vm, bool *live)
 {
 	*live = vm->worker && (vm->record.state == VM_RUNNING || vm->record.state == VM_PAUSED);
 	if (!*live)
 		return require_off(context, vm);
-	if (vm->hot_plug)
+	if (vm->hot_plug || vm->network_plug)
 		cim_error_set(&context->error, context->arena, CIM_ERR_BUSY, NULL,
 			      "The devices of %s are changing", vm->record.element_name);
-	return !vm->hot_plug;
+	return !vm->hot_plug && !vm->network_plug;
 }
 
 /* The draft of a machine whose devices are to change. NULL with the error: its state does not allow that. */
@@ -261,7 +262,7 @@ static struct draft *draft_of(struct cim_context *context, struct draft **drafts
 
 	if (when == DRAFT_OFF && !require_off(context, vm))
 		return NULL;
-	if (when == DRAFT_STORAGE && !may_change_storage(context, vm, &live))
+	if ((when == DRAFT_STORAGE || when == DRAFT_ADAPTERS) && !may_change_devices(context, vm, &live))
 		return NULL;
 	for (; *drafts; drafts = &(*drafts)->next)
 		if ((*drafts)->vm == vm) {
@@ -463,9 +464,12 @@ static uint32_t keep_drafts(struct cim_context *context, struct draft *drafts, i
 		if (d->live && (d->next || d != drafts || (d->storage_changed && d->network_changed)))
 			return cim_error_set(&context->error, context->arena, CIM_ERR_NOT_SUPPORTED, "ResourceSettings",
 					     "ResourceSettings: a machine that runs is changed by a call of its own");
-	if (!drafts || !drafts->live || !drafts->storage_changed)
+	if (!drafts || !drafts->live ||
+	    (!drafts->storage_changed && !network_plug_is_needed(drafts->vm, &drafts->network)))
 		return commit(context, drafts) ? CIM_RETURN_COMPLETED : failed(context);
-	job = hot_plug_start(drafts->vm, &drafts->storage, job_type, reason, sizeof(reason));
+	job = drafts->storage_changed ? hot_plug_start(drafts->vm, &drafts->storage, job_type, reason, sizeof(reason))
+				      : network_plug_start(drafts->vm, &drafts->network, job_type, reason,
+							   sizeof(reason));
 	if (!job)
 		return cim_error_set(&context->error, context->arena, CIM_ERR_FAILED, NULL, "%s", reason);
 	cim_argument_set_reference(out, parameter, instance_job_reference(context->arena, job));
@@ -550,22 +554,33 @@ CIM_METHOD(Msvm_VirtualSystemManagementService, ModifySystemSettings)
 	return CIM_RETURN_COMPLETED;
 }
 
-/* Adapters come and go while the machine is off; their connections in any state. */
+/* Adapters come and go as storage does; their connections in any state. */
 static enum draft_time time_of_class(const struct cim_class *class)
 {
 	if (storage_setting_class(class))
 		return DRAFT_STORAGE;
+	if (class == &cim_class_Msvm_SyntheticEthernetPortSettingData)
+		return DRAFT_ADAPTERS;
 	return class == &cim_class_Msvm_EthernetPortAllocationSettingData ? DRAFT_ANY_STATE : DRAFT_OFF;
 }
 
-/* Of several kinds together: only while the machine is off. */
+/* Adapters come with their connections. Other kinds together: only while the machine is off. */
+static enum draft_time time_of_both(enum draft_time one, enum draft_time other)
+{
+	if (one == other)
+		return one;
+	return (one == DRAFT_ADAPTERS && other == DRAFT_ANY_STATE) ||
+			       (one == DRAFT_ANY_STATE && other == DRAFT_ADAPTERS)
+		       ? DRAFT_ADAPTERS
+		       : DRAFT_OFF;
+}
+
 static enum draft_time time_of(const struct cim_value *resources)
 {
 	enum draft_time when = resources->count ? time_of_class(resources->items[0].instance->class) : DRAFT_OFF;
 
 	for (size_t i = 1; i < resources->count; i++)
-		if (time_of_class(resources->items[i].instance->class) != when)
-			return DRAFT_OFF;
+		when = time_of_both(when, time_of_class(resources->items[i].instance->class));
 	return when;
 }
 
@@ -644,6 +659,7 @@ static bool modify_one(struct cim_context *context, struct draft **drafts, const
 	const char *id = cim_get_string(changes, CIM_SettingData_InstanceID);
 	struct setting_target target = {.class = changes->class};
 	struct found_setting found;
+	enum draft_time when;
 	struct draft *draft;
 
 	if (!find_setting(context->model, id, &found) || class_of(&found) != changes->class) {
@@ -652,7 +668,9 @@ static bool modify_one(struct cim_context *context, struct draft **drafts, const
 			      "%s: InstanceID must name a present %s", field, changes->class->name);
 		return false;
 	}
-	draft = draft_of(context, drafts, found.vm, time_of_found(&found));
+	when = time_of_found(&found);
+	/* The guest is told an adapter's name and address once, when it comes. */
+	draft = draft_of(context, drafts, found.vm, when == DRAFT_ADAPTERS ? DRAFT_OFF : when);
 	if (!draft)
 		return false;
 	if (found.is_network) {

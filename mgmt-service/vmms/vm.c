@@ -10,6 +10,7 @@
 #include "vmms/disk_set.h"
 #include "vmms/hot_plug.h"
 #include "vmms/network.h"
+#include "vmms/network_plug.h"
 #include "vmms/storage.h"
 #include "vmms/worker_wire.h"
 #include "worker/worker_msg.h"
@@ -81,6 +82,7 @@ static void vm_free(struct vm *vm)
 	worker_release(vm->worker);
 	vm->worker = NULL;
 	hot_plug_cancel(vm, "The management service stops");
+	network_plug_cancel(vm, "The management service stops");
 	device_stats_forget(&vm->stats);
 	guest_end_requests(vm);
 	guest_forget(vm);
@@ -471,6 +473,7 @@ void vm_worker_gone(struct vm *vm, const struct worker_end *end)
 	if (failed)
 		log_warning("worker.gone", "vm=%s text=\"%s\"", vm->record.id, text);
 	hot_plug_cancel(vm, text[0] ? text : "The virtual machine was turned off");
+	network_plug_cancel(vm, text[0] ? text : "The virtual machine was turned off");
 	device_stats_forget(&vm->stats);
 	set_state(vm, VM_OFF);
 	set_status(vm, failed, text);
@@ -501,6 +504,7 @@ void vm_check_deadline(struct vm *vm, int64_t monotonic_ms)
 	char text[128];
 
 	hot_plug_check_deadline(vm, monotonic_ms);
+	network_plug_check_deadline(vm, monotonic_ms);
 	device_stats_tick(vm, monotonic_ms);
 	if (!job || !job->deadline_ms || monotonic_ms < job->deadline_ms)
 		return;

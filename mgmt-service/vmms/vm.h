@@ -19,6 +19,7 @@
 #define VM_MEMORY_STEP_MIB 2
 
 struct hot_plug;
+struct network_plug;
 
 struct vm {
 	struct model *model;
@@ -28,6 +29,7 @@ struct vm {
 	struct worker *worker;        /* NULL while there is none */
 	struct job *job;              /* that changes its state now, or NULL */
 	struct hot_plug *hot_plug;    /* that changes its storage now, or NULL */
+	struct network_plug *network_plug; /* the same of its network adapters */
 	struct device_stats stats;    /* of its worker */
 	struct console_log console;   /* what the last worker's console wrote */
 	struct guest guest;

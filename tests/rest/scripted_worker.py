@@ -6,13 +6,13 @@ Words of boot.command_line (separated by blanks):
   start=refuse     answer start with an error        start=exit2     write a reason and exit 2
   start=hang       do not answer start               stop=ignore     do not answer stop
   control=garbage  send no JSON after start          control=long    send more than a packet may hold
-  plug=refuse     take no device and no disk         plug=hold       guests keep controllers until "let go" is typed
+  plug=refuse     take no device and no disk         plug=hold       guests keep devices until "let go" is typed
   plug=hang       do not answer about devices
 What the console is sent, line by line:
   poweroff  triple  crash  panic  reset              end or reset as a guest would
   devices                                            print the configuration's devices, with what begins each image
   write FD TEXT                                      write to an image
-  let go                                             of the controllers that were to be removed
+  let go                                             of the devices that were to be removed
   event JSON                                         send as an event (members "event" and "instance" are added)
   calls                                              print the calls of devices so far
   on TYPE.CALL JSON                                  answer that call so from now on: {"error": CODE}, or
@@ -439,10 +439,17 @@ class Worker:
                 os.close(file["fd"])
 
     def do_add_device(self, request):
+        check_members(request["params"], ("device",))
         device = request["params"]["device"]
-        check(device["type"] == "scsi" and not device["luns"] and not self.received, "a controller comes empty")
+        if device["type"] == "nic":
+            check(device["taps"] == list(range(len(self.received))), "taps of the packet")
+        else:
+            check(device["type"] == "scsi" and not device["luns"] and not self.received, "a controller comes empty")
         if not self.plugs(request):
             return
+        if device["type"] == "nic":
+            device["taps"] = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 0) for fd in self.received]
+            self.nics.append(device)
         self.config["devices"].append(device)
         self.number_controllers()
         self.devices[device["instance"]] = device
@@ -465,7 +472,11 @@ class Worker:
 
     def let_go(self):
         for device in self.leaving:
-            for lun in device["luns"]:
+            if device["type"] == "nic":
+                for fd in device["taps"]:
+                    os.close(fd)
+                self.nics.remove(device)
+            for lun in device.get("luns", []):
                 self.drop_files(lun)
             self.config["devices"].remove(device)
             del self.devices[device["instance"]]

@@ -234,7 +234,9 @@ def test_machines_speak_over_their_switch(network):
     assert network.change(CONNECTION, connection, HostResource=[lab]).status_code == 200
     wait_until(lambda: told(network, two)[-1].get("link") == "up", "link up")
     assert reaches(network, one, two, "back")
-    problem(network.add(one, *adapter(lab, label="x")), 409)
+    # What the guest was told with the adapter stays.
+    nic = next(i["properties"]["InstanceID"] for i in network.instances(ADAPTER) if one in i["self"])
+    problem(network.change(ADAPTER, nic, ElementName="x"), 409)
 
     # A restart of the service puts right what was undone meanwhile.
     network.kill()
