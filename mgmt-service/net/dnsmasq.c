@@ -31,8 +31,13 @@
 
 struct dnsmasq {
 	char id[NET_GUID_SIZE];
-	pid_t pid; /* 0: none runs */
+	pid_t pid;     /* 0: none runs */
+	pid_t leaving; /* asked to go; 0: none is */
+	int leaving_fd;
+	int64_t kill_at_ms; /* of the one that leaves */
 	bool is_child;
+	bool ends;    /* no other follows it */
+	bool follows; /* the next one was not started because the last one had not left */
 	int64_t started_ms, retry_at_ms, retry_ms;
 	struct dnsmasq *next;
 };
@@ -142,21 +147,39 @@ static struct dnsmasq *find(struct net *net, const char *id)
 	return d;
 }
 
+/* Asks it to go. Nobody waits: what comes after that is for has_left(). */
 static void stop(struct net *net, struct dnsmasq *d)
 {
 	int fd = d->pid ? (int)syscall(SYS_pidfd_open, d->pid, 0) : -1;
-	struct pollfd end = {.fd = fd, .events = POLLIN};
 
 	if (fd >= 0 && (d->is_child || is_ours(net, d->id, d->pid))) {
 		syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0);
-		if (poll(&end, 1, END_WAIT_MS) != 1)
-			syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
-	}
-	if (fd >= 0)
+		d->leaving = d->pid;
+		d->leaving_fd = fd;
+		d->kill_at_ms = now_ms() + END_WAIT_MS;
+	} else if (fd >= 0) {
 		close(fd);
-	if (d->is_child && d->pid)
-		waitpid(d->pid, NULL, 0);
+	}
 	d->pid = 0;
+}
+
+/* No former process is there any more. One that has not gone in time is killed. */
+static bool has_left(struct dnsmasq *d)
+{
+	struct pollfd end = {.fd = d->leaving_fd, .events = POLLIN};
+
+	if (!d->leaving)
+		return true;
+	if (poll(&end, 1, 0) != 1) {
+		if (now_ms() >= d->kill_at_ms)
+			syscall(SYS_pidfd_send_signal, d->leaving_fd, SIGKILL, NULL, 0);
+		return false;
+	}
+	close(d->leaving_fd);
+	if (d->is_child)
+		waitpid(d->leaving, NULL, 0);
+	d->leaving = 0;
+	return true;
 }
 
 static int start(struct net *net, struct dnsmasq *d, char *reason, unsigned reason_size)
@@ -205,22 +228,6 @@ static void forget(struct net *net, struct dnsmasq *d)
 	free(d);
 }
 
-static void end(struct net *net, const char *id)
-{
-	static const char *const suffixes[] = {"conf", "leases", "pid", "log"};
-	struct dnsmasq *d = find(net, id), stray = {.pid = running(net, id)};
-	char path[PATH_SIZE];
-
-	snprintf(stray.id, sizeof(stray.id), "%s", id);
-	stop(net, d ? d : &stray);
-	if (d)
-		forget(net, d);
-	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-		file_name(net, id, suffixes[i], path);
-		unlink(path);
-	}
-}
-
 static struct dnsmasq *remember(struct net *net, const char *id)
 {
 	struct dnsmasq *d = calloc(1, sizeof(*d));
@@ -233,6 +240,27 @@ static struct dnsmasq *remember(struct net *net, const char *id)
 	d->next = net->dnsmasqs;
 	net->dnsmasqs = d;
 	return d;
+}
+
+/* Its record goes when it has gone itself. */
+static void end(struct net *net, const char *id)
+{
+	static const char *const suffixes[] = {"conf", "leases", "pid", "log"};
+	struct dnsmasq *d = find(net, id);
+	char path[PATH_SIZE];
+
+	if (!d)
+		d = remember(net, id);
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+		file_name(net, id, suffixes[i], path);
+		unlink(path);
+	}
+	if (!d)
+		return;
+	stop(net, d);
+	d->ends = true;
+	if (has_left(d))
+		forget(net, d);
 }
 
 int dnsmasq_apply(struct net *net, const char *id, const char *device, const struct net_subnet *host,
@@ -260,7 +288,12 @@ int dnsmasq_apply(struct net *net, const char *id, const char *device, const str
 			result = net_refuse(reason, reason_size, "%s: %s", path, strerror(errno));
 	}
 	free(want);
-	return result || d->pid ? result : start(net, d, reason, reason_size);
+	d->ends = false;
+	if (result || d->pid)
+		return result;
+	/* Two at once would take each other's addresses: net_tick() starts the next one. */
+	d->follows = !has_left(d);
+	return d->follows ? 0 : start(net, d, reason, reason_size);
 }
 
 static bool is_alive(const struct net *net, struct dnsmasq *d)
@@ -279,14 +312,22 @@ static bool is_alive(const struct net *net, struct dnsmasq *d)
 void net_tick(struct net *net, char *reason, unsigned reason_size)
 {
 	reason[0] = 0;
-	for (struct dnsmasq *d = net->dnsmasqs; d; d = d->next) {
-		if (is_alive(net, d) || now_ms() < d->retry_at_ms)
+	for (struct dnsmasq *d = net->dnsmasqs, *next; d; d = next) {
+		next = d->next;
+		if (!has_left(d))
 			continue;
-		if (!start(net, d, reason, reason_size))
+		if (d->ends) {
+			forget(net, d);
+			continue;
+		}
+		if (is_alive(net, d) || (!d->follows && now_ms() < d->retry_at_ms))
+			continue;
+		if (start(net, d, reason, reason_size))
+			d->retry_at_ms = now_ms() + d->retry_ms;
+		else if (!d->follows)
 			net_refuse(reason, reason_size,
 				   "dnsmasq of the switch %s had ended and was started again", d->id);
-		else
-			d->retry_at_ms = now_ms() + d->retry_ms;
+		d->follows = false;
 	}
 }
 
@@ -313,6 +354,9 @@ void dnsmasq_each(struct net *net, void (*visit)(struct net *net, const char *id
 
 void dnsmasq_close_all(struct net *net)
 {
-	while (net->dnsmasqs)
+	while (net->dnsmasqs) {
+		if (net->dnsmasqs->leaving)
+			close(net->dnsmasqs->leaving_fd);
 		forget(net, net->dnsmasqs);
+	}
 }

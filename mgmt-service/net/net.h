@@ -160,7 +160,7 @@ struct net_plan {
 int net_rules_apply(struct net *net, const struct net_plan *plan, char *reason, unsigned reason_size);
 /* Removes bridges of ours that are not in the plan; ends the dnsmasq of those that need none. */
 int net_sweep(struct net *net, const struct net_plan *plan, char *reason, unsigned reason_size);
-/* Starts a dnsmasq again that has died; once a second. Says what it did in `reason`, empty for nothing. */
+/* Starts a dnsmasq again that has died, and one that follows another once that has gone; once a second. Says what it did in `reason`, empty for nothing. */
 void net_tick(struct net *net, char *reason, unsigned reason_size);
 
 /* The parent's network adapters that could be an uplink. */

@@ -17,6 +17,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "net/net.h"
@@ -737,6 +738,27 @@ static bool wait_for(const char *command, const char *words)
 	return false;
 }
 
+static int64_t milliseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* As wait_for(), for a text to come or go, while time passes and nothing happens that is worth a word. */
+static bool ticks_until(struct bench *bench, const char *command, const char *text, bool there)
+{
+	for (unsigned i = 0; i < 200; i++) {
+		net_tick(bench->net, WHY(bench));
+		assert_string_equal(bench->reason, "");
+		if (says(command, text) == there)
+			return true;
+		usleep(50000);
+	}
+	return false;
+}
+
 /* A DHCP DISCOVER of port 0; the offer's address, or 0. */
 static uint32_t ask_for_address(struct bench *bench)
 {
@@ -800,7 +822,41 @@ static void a_nat_switch_gives_addresses(void **state)
 	assert_string_equal(first, output("cat /tmp/uc-net-*/" SWITCH_A ".pid"));
 	bench->switches[0].kind = NET_SWITCH_PRIVATE;
 	good(bench, net_sweep(bench->net, &plan, WHY(bench)));
-	assert_false(says("ss -lun", ":67 "));
+	assert_true(ticks_until(bench, "ss -lun", ":67 ", false));
+}
+
+static void nobody_waits_for_a_dnsmasq_to_end(void **state)
+{
+	struct bench *bench = needs_namespace(state);
+	char first[64];
+	int64_t before;
+
+	needs(access("/usr/sbin/dnsmasq", X_OK) == 0, "there is no dnsmasq");
+	bench->switches[0].kind = NET_SWITCH_NAT;
+	good(bench, net_subnet_parse("10.77.0.0/24", &bench->switches[0].host, WHY(bench)));
+	connect_ports(bench, 1);
+	assert_true(wait_for("ss -lun", ":67 "));
+	/* One that does not listen is killed, and the next one follows it. */
+	snprintf(first, sizeof(first), "%s", output("cat /tmp/uc-net-*/" SWITCH_A ".pid"));
+	output("kill -STOP $(cat /tmp/uc-net-*/" SWITCH_A ".pid)");
+	good(bench, net_subnet_parse("10.78.0.0/24", &bench->switches[0].host, WHY(bench)));
+	before = milliseconds();
+	good(bench, net_switch_apply(bench->net, &bench->switches[0], WHY(bench)));
+	assert_in_range(milliseconds() - before, 0, 2000);
+	assert_true(ticks_until(bench, "ss -lun", "10.77.0.1", false));
+	assert_true(ticks_until(bench, "ss -lun", "10.78.0.1", true));
+	assert_string_not_equal(first, output("cat /tmp/uc-net-*/" SWITCH_A ".pid"));
+	/* The same of one whose switch goes, and is wanted again at once. */
+	output("kill -STOP $(cat /tmp/uc-net-*/" SWITCH_A ".pid)");
+	bench->switches[0].kind = NET_SWITCH_INTERNAL;
+	good(bench, net_switch_apply(bench->net, &bench->switches[0], WHY(bench)));
+	snprintf(first, sizeof(first), "ls %.50s", bench->directory);
+	assert_string_equal(output(first), "");
+	bench->switches[0].kind = NET_SWITCH_NAT;
+	good(bench, net_subnet_parse("10.79.0.0/24", &bench->switches[0].host, WHY(bench)));
+	good(bench, net_switch_apply(bench->net, &bench->switches[0], WHY(bench)));
+	assert_true(ticks_until(bench, "ss -lun", "10.79.0.1", true));
+	assert_false(says("ss -lun", "10.78.0.1"));
 }
 
 /* A process in a namespace of its own, behind the far end of the wire. */
@@ -879,6 +935,7 @@ int main(void)
 		CASE(adapters_are_listed),
 		CASE(subnets_are_checked),
 		CASE(a_nat_switch_gives_addresses),
+		CASE(nobody_waits_for_a_dnsmasq_to_end),
 		CASE(a_nat_switch_translates),
 		cmocka_unit_test(texts_are_parsed),
 	};
