@@ -91,6 +91,7 @@ void verb_new_vhd(struct stage *stage);
 void verb_get_vhd(struct stage *stage);
 void verb_resize_vhd(struct stage *stage);
 void verb_convert_vhd(struct stage *stage);
+void verb_merge_vhd(struct stage *stage);
 void verb_test_vhd(struct stage *stage);
 /* In switch_verbs.c */
 void verb_get_vm_switch(struct stage *stage);

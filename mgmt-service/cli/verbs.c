@@ -132,6 +132,9 @@ static const struct parameter change_acl[] = {
 	ADAPTERS_OF_VM, { "Action", NULL, PARAMETER_STRING, PARAMETER_NAMED, PARAMETER_MANDATORY },
 	{ "Direction", NULL, PARAMETER_STRING, PARAMETER_NAMED, PARAMETER_MANDATORY }, STRINGS("LocalIPAddress"),
 	STRINGS("LocalMacAddress"), STRINGS("RemoteIPAddress"), STRINGS("RemoteMacAddress"), SWITCH("Passthru"), END };
+static const struct parameter merge_vhd[] = {
+	{ "Path", "FullName", PARAMETER_STRINGS, 1, PARAMETER_OPTIONAL },
+	{ "DestinationPath", NULL, PARAMETER_STRING, 2, PARAMETER_MANDATORY }, SWITCH("Passthru"), END };
 static const struct parameter cim_instance[] = {
 	{ "ClassName", NULL, PARAMETER_STRING, 1, PARAMETER_MANDATORY }, STRING("Filter"), END };
 static const struct parameter where_object[] = {
@@ -233,6 +236,7 @@ const struct verb verbs[] = {
 	{ "Get-VHD",                      NULL,     get_vhd,        verb_get_vhd,                   NULL,              false },
 	{ "Resize-VHD",                   NULL,     resize_vhd,     verb_resize_vhd,                NULL,              false },
 	{ "Convert-VHD",                  NULL,     convert_vhd,    verb_convert_vhd,               NULL,              false },
+	{ "Merge-VHD",                    NULL,     merge_vhd,      verb_merge_vhd,                 NULL,              false },
 	{ "Test-VHD",                     NULL,     get_vhd,        verb_test_vhd,                  test_columns,      false },
 	{ "Get-VMKvpItem",                NULL,     get_kvp,        verb_get_vm_kvp_item,           kvp_columns,       false },
 	{ "Set-VMKvpItem",                NULL,     set_kvp,        verb_set_vm_kvp_item,           kvp_columns,       false },

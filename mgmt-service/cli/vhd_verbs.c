@@ -248,6 +248,23 @@ void verb_convert_vhd(struct stage *stage)
 	each_path(stage, convert);
 }
 
+static void merge(struct stage *stage, const char *path)
+{
+	const char *destination = parameters_string(&stage->parameters, "DestinationPath");
+	json *body = json_object_new_object();
+
+	object_put_text(body, "SourcePath", path);
+	object_put_text(body, "DestinationPath", destination);
+	if (object_call(stage, SERVICE, "MergeVirtualHardDisk", body) &&
+	    parameters_switch(&stage->parameters, "Passthru"))
+		add_vhd(stage, destination);
+}
+
+void verb_merge_vhd(struct stage *stage)
+{
+	each_path(stage, merge);
+}
+
 /* What is wrong with a file is an error; the object says it for scripts. */
 static void test(struct stage *stage, const char *path)
 {

@@ -387,6 +387,20 @@ CIM_METHOD(Msvm_ImageManagementService, ConvertVirtualHardDisk)
 	return begin(context, &what, JOB_TYPE_CONVERT, out, METHOD(ConvertVirtualHardDisk, Job));
 }
 
+CIM_METHOD(Msvm_ImageManagementService, MergeVirtualHardDisk)
+{
+	const char *source = path_argument(context, in, METHOD(MergeVirtualHardDisk, SourcePath));
+	const char *destination =
+		source ? path_argument(context, in, METHOD(MergeVirtualHardDisk, DestinationPath)) : NULL;
+	struct image_work what = {.operation = IMAGE_MERGE};
+
+	if (!destination)
+		return cim_status_return_value(context->error.status);
+	what.source = arena_strdup(context->arena, source);
+	what.path = arena_strdup(context->arena, destination);
+	return begin(context, &what, JOB_TYPE_MERGE, out, METHOD(MergeVirtualHardDisk, Job));
+}
+
 CIM_METHOD(Msvm_ImageManagementService, ResizeVirtualHardDisk)
 {
 	const char *path = path_argument(context, in, METHOD(ResizeVirtualHardDisk, Path));

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* The words of one run of vhdtool, and the descriptors in it. */
@@ -201,6 +202,50 @@ static void resize(struct image_work *work, struct command *command)
 	close_chain(&chain);
 }
 
+static bool is_same_file(int a, int b)
+{
+	struct stat left, right;
+
+	return fstat(a, &left) == 0 && fstat(b, &right) == 0 && left.st_dev == right.st_dev &&
+	       left.st_ino == right.st_ino;
+}
+
+/* The parent is taken for writing, its own parents for reading; of the child's chain only the child itself. */
+static bool open_family(struct image_work *work, struct image_chain *child, struct image_chain *parent)
+{
+	const struct host_disk from = {.path = work->source, .read_only = true}, into = {.path = work->path};
+	struct image_info info;
+
+	if (image_chain_open(&work->opening, &from, NULL, child, &info, work->reason, sizeof(work->reason)) ||
+	    image_chain_open(&work->opening, &into, &work->in_use, parent, &info, work->reason,
+			     sizeof(work->reason)) ||
+	    !host_file_take_disk(child->layers[0].fd, &from, &work->in_use, work->reason,
+				 sizeof(work->reason)))
+		work->failed = true;
+	else if (child->count < 2 || !is_same_file(child->layers[1].fd, parent->layers[0].fd))
+		fail(work, "%s is not the parent of %s", work->path, work->source);
+	return !work->failed;
+}
+
+/* What is in the parent now is in the child for nobody. */
+static void merge(struct image_work *work, struct command *command)
+{
+	struct image_chain child = {0}, parent = {0};
+
+	if (open_family(work, &child, &parent)) {
+		add(command, "merge");
+		add_format(command, work->source);
+		add_fd(command, "--fd", child.layers[0].fd);
+		for (unsigned i = 0; i < parent.count; i++)
+			add_fd(command, "--parent-fd", parent.layers[i].fd);
+		run(work, command);
+		if (!work->failed)
+			host_file_remove(work->opening.allowed, work->source, child.layers[0].fd);
+	}
+	close_chain(&child);
+	close_chain(&parent);
+}
+
 /* That the chain opens is half of the check. */
 static void validate(struct image_work *work, struct command *command)
 {
@@ -221,6 +266,7 @@ void image_work_run(struct image_work *work)
 		[IMAGE_CREATE] = create,
 		[IMAGE_RESIZE] = resize,
 		[IMAGE_CONVERT] = convert,
+		[IMAGE_MERGE] = merge,
 		[IMAGE_VALIDATE] = validate,
 	};
 	struct command *command = calloc(1, sizeof(*command));

@@ -6,13 +6,13 @@
 
 #include "vmms/image_chain.h"
 
-enum image_operation { IMAGE_CREATE, IMAGE_RESIZE, IMAGE_CONVERT, IMAGE_VALIDATE };
+enum image_operation { IMAGE_CREATE, IMAGE_RESIZE, IMAGE_CONVERT, IMAGE_MERGE, IMAGE_VALIDATE };
 
 struct image_work {
 	enum image_operation operation;
 	struct image_opening opening;
 	char *path;   /* what is made or changed */
-	char *source; /* convert: what is read */
+	char *source; /* convert, merge: what is read */
 	char *parent; /* create: of a differencing image */
 	enum image_type type;
 	uint64_t bytes;                                      /* 0: as the parent */

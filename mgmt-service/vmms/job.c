@@ -28,6 +28,7 @@ static const struct {
 	{VM_ACTION_NONE, JOB_TYPE_REMOVE, "Removing Virtual Machine Resources"},
 	{VM_ACTION_NONE, JOB_TYPE_CREATE, "Creating Virtual Hard Disk"},
 	{VM_ACTION_NONE, JOB_TYPE_EXPAND, "Resizing Virtual Hard Disk"},
+	{VM_ACTION_NONE, JOB_TYPE_MERGE, "Merging Virtual Hard Disk"},
 	{VM_ACTION_NONE, JOB_TYPE_CONVERT, "Converting Virtual Hard Disk"},
 	{VM_ACTION_NONE, JOB_TYPE_VALIDATE, "Validating Virtual Hard Disk"},
 };

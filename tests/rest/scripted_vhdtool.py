@@ -144,6 +144,15 @@ def convert(words):
     make(target, found, size)
 
 
+def merge(words):
+    found = options(words, ("parent-fd",))
+    check_process([int(found["fd"]), *found["parent-fd"]])
+    child, parent = read(int(found["fd"])), read(found["parent-fd"][0])
+    if child["parent"]["id"] != parent["id"] or len(found["parent-fd"]) != (2 if "parent" in parent else 1):
+        fail("these are not its parents")
+    write(found["parent-fd"][0], dict(parent, merged=child["id"]))
+
+
 def check(words):
     found = options(words)
     fd = int(found["fd"])
@@ -153,6 +162,6 @@ def check(words):
 
 
 if __name__ == "__main__":
-    if not re.fullmatch("inspect|create|resize|convert|check", sys.argv[1]):
+    if not re.fullmatch("inspect|create|resize|convert|merge|check", sys.argv[1]):
         fail("unknown command " + sys.argv[1])
     globals()[sys.argv[1]](sys.argv[2:])

@@ -214,6 +214,26 @@ def test_convert(service):
     assert job["JobState"] == 10 and "there is a file of this name already" in job["ErrorDescription"]
 
 
+def test_merge(service):
+    base = service.vhd("base.vhdx")
+    middle = service.vhd("middle.vhdx", parent=base)
+    child = service.vhd("child.vhdx", parent=middle)
+    job = done(service, "MergeVirtualHardDisk", SourcePath=child, DestinationPath=base)
+    assert job["JobState"] == 10 and f"{base} is not the parent of {child}" in job["ErrorDescription"]
+    vm = with_disk(service, child)
+    service.start_vm(vm)
+    for source, destination in ((child, middle), (middle, base)):
+        job = done(service, "MergeVirtualHardDisk", SourcePath=source, DestinationPath=destination)
+        assert job["JobState"] == 10 and job["ErrorCode"] == 32774 and "in use" in job["ErrorDescription"], job
+        assert os.path.exists(source) and "merged" not in service.read_vhd(destination)
+    service.request_state(vm, 3)
+    for source, destination in ((child, middle), (middle, base)):
+        merged = service.read_vhd(source)["id"]
+        job = done(service, "MergeVirtualHardDisk", SourcePath=source, DestinationPath=destination)
+        assert job["JobState"] == 7 and job["JobType"] == 5 and job["Name"] == "Merging Virtual Hard Disk", job
+        assert service.read_vhd(destination)["merged"] == merged and not os.path.exists(source)
+
+
 def test_jobs_that_fail_leave_nothing(service):
     path = service.disks + "/no.vhdx"
     job = done(service, "CreateVirtualHardDisk",

@@ -28,6 +28,8 @@ def test_virtual_hard_disks(service):
     both = objects(service, "Get-VHD", child + "," + fixed)
     assert [(v["VhdFormat"], v["VhdType"]) for v in both] == [("VHDX", "Differencing"), ("VHD", "Fixed")]
     assert rows(service.hvsh("Test-VHD", base, check=0).stdout) == [{"Path": base, "Result": "True"}]
+    assert objects(service, "Merge-VHD", child, base, "-Passthru")[0]["Path"] == base
+    assert not os.path.exists(child)
     bad = service.hvsh("Test-VHD", service.vhd("bad.vhdx", bad=True), check=1)
     assert "block 7" in bad.stderr and rows(bad.stdout)[0]["Result"] == "False"
     for words, text in ((("New-VHD", "/etc/x.vhdx", "1GB"), "disk-directories"),
