@@ -33,9 +33,9 @@ API_PORT = 8006
 DEFAULT_PORT = 18006
 
 # What the emulator would warn about or gets wrong is switched off: features it drops, MONITOR (MWAIT with ECX != 0
-# faults) and XSAVE (it has no XSETBV intercept, so the guest's XCR0 changes unseen).
+# faults), XSAVE (it has no XSETBV intercept, so the guest's XCR0 changes unseen) and CMPXCHG16B (hypervisor/README.md).
 TCG_CPU = ("EPYC,-monitor,-xsave,-avx,-avx2,-f16c,-fma,-rdseed,-sha-ni,-fxsr-opt,-misalignsse,-3dnowprefetch,-osvw,"
-           "-topoext,-nrip-save,-xsavec,-xsaveopt,-xgetbv1")
+           "-topoext,-nrip-save,-xsavec,-xsaveopt,-xgetbv1,-cx16")
 
 
 @dataclasses.dataclass

@@ -190,6 +190,24 @@ static bool is_directory(const char *directory)
 	return !has_control(directory);
 }
 
+/* With a separator at its end, which Linux' daemon looks for when it creates the path. */
+static int put_directory(const char *directory, uint16_t out[IC_FCOPY_PATH_UNITS])
+{
+	size_t units;
+	int r = utf16_from_utf8(directory, out, IC_FCOPY_PATH_UNITS, &units);
+
+	if (r || is_separator(directory[strlen(directory) - 1]))
+		return r;
+	units = 0;
+	while (out[units])
+		units++;
+	if (units + 1 >= IC_FCOPY_PATH_UNITS)
+		return -E2BIG;
+	out[units] = is_separator(directory[0]) ? (uint8_t)directory[0] : '\\';
+	out[units + 1] = 0;
+	return 0;
+}
+
 int fcopy_start(struct fcopy *fcopy, const struct fcopy_job *job)
 {
 	struct ic_fcopy_start body = {
@@ -203,7 +221,7 @@ int fcopy_start(struct fcopy *fcopy, const struct fcopy_job *job)
 	if (!is_directory(job->directory) || !is_name(job->name) || job->bytes > INT64_MAX ||
 	    (job->flags & ~(IC_FCOPY_OVERWRITE | IC_FCOPY_CREATE_PATH)))
 		return -EINVAL;
-	r = utf16_from_utf8(job->directory, body.path_name, IC_FCOPY_PATH_UNITS, &units);
+	r = put_directory(job->directory, body.path_name);
 	if (r == 0)
 		r = utf16_from_utf8(job->name, body.file_name, IC_FCOPY_PATH_UNITS, &units);
 	if (r)

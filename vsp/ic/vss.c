@@ -52,9 +52,10 @@ static void limit_over(void *context)
 		thawed(vss, VSS_IDLE, r, 0);
 }
 
+/* What the answer's flags say is left alone: stock Linux returns the host's own, because its daemon's answer has the status
+ * where the kernel looks for the operation. */
 static void asked(struct vss *vss, const struct ic_answer *answer)
 {
-	struct ic_vss body;
 	int r;
 
 	if (answer->error) {
@@ -65,13 +66,8 @@ static void asked(struct vss *vss, const struct ic_answer *answer)
 		failed(vss, VSS_IDLE, -EREMOTEIO, answer->status);
 		return;
 	}
-	if (answer->body_bytes < sizeof body) {
+	if (answer->body_bytes < sizeof(struct ic_vss)) {
 		failed(vss, VSS_IDLE, -EPROTO, 0);
-		return;
-	}
-	memcpy(&body, answer->body, sizeof body);
-	if (!(body.flags & IC_VSS_HOT_BACKUP_SUPPORTED)) {
-		failed(vss, VSS_IDLE, -EOPNOTSUPP, 0);
 		return;
 	}
 	r = ask(vss, IC_VSS_FREEZE, vss->state.freeze_timeout_ns);

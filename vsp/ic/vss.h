@@ -16,8 +16,7 @@ enum vss_phase { VSS_IDLE, VSS_ASKING, VSS_FREEZING, VSS_FROZEN, VSS_THAWING, VS
 
 #define VSS_TIMEOUT_NS (30 * IC_SECOND_NS)	/* of all but the freeze */
 
-/* Errors: -EREMOTEIO the guest said no: status; -ETIMEDOUT; -ECONNRESET the channel closed; -EPROTO malformed answer;
- * -EOPNOTSUPP the guest does no hot backup. */
+/* Errors: -EREMOTEIO the guest said no: status; -ETIMEDOUT; -ECONNRESET the channel closed; -EPROTO malformed answer. */
 struct vss_events {
 	void (*frozen)(void *context);
 	void (*failed)(void *context, int error, uint32_t status);	/* instead of frozen */
