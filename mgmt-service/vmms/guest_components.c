@@ -6,6 +6,7 @@
 #include "vmms/guest.h"
 #include "vmms/instances.h"
 #include "vmms/integration.h"
+#include "vmms/network_adapters.h"
 
 #define SOURCE_HOST      0
 #define SOURCE_GUEST     1
@@ -257,21 +258,27 @@ static void enumerate_registered(struct cim_context *context, struct cim_list *o
 
 CIM_PROVIDER(Msvm_RegisteredGuestService) = {.enumerate = enumerate_registered};
 
+static void add_device(struct cim_context *context, const struct vm *vm, struct cim_reference *device,
+		       struct cim_list *out)
+{
+	struct cim_instance *i = cim_instance_create(context->arena, &cim_class_Msvm_SystemDevice);
+
+	cim_set_reference(i, Msvm_SystemDevice_GroupComponent,
+			  instance_system_reference(context->arena, vm->record.id));
+	cim_set_reference(i, Msvm_SystemDevice_PartComponent, device);
+	cim_list_add(out, i);
+}
+
 static void enumerate_system_devices(struct cim_context *context, struct cim_list *out)
 {
-	for (const struct vm *vm = context->model->vms; vm; vm = vm->next)
-		for (size_t c = 0; c < COMPONENT_COUNT; c++) {
-			struct cim_instance *i;
-
-			if (!is_there(&components[c], vm))
-				continue;
-			i = cim_instance_create(context->arena, &cim_class_Msvm_SystemDevice);
-			cim_set_reference(i, Msvm_SystemDevice_GroupComponent,
-					  instance_system_reference(context->arena, vm->record.id));
-			cim_set_reference(i, Msvm_SystemDevice_PartComponent,
-					  component_reference(context->arena, &components[c], vm));
-			cim_list_add(out, i);
-		}
+	for (const struct vm *vm = context->model->vms; vm; vm = vm->next) {
+		for (size_t c = 0; c < COMPONENT_COUNT; c++)
+			if (is_there(&components[c], vm))
+				add_device(context, vm,
+					   component_reference(context->arena, &components[c], vm), out);
+		for (unsigned n = 0; vm->worker && n < vm->network.nic_count; n++)
+			add_device(context, vm, network_port_reference(context->arena, vm, n), out);
+	}
 }
 
 CIM_PROVIDER(Msvm_SystemDevice) = {.enumerate = enumerate_system_devices};

@@ -38,6 +38,8 @@ bool network_item_find(const struct store_network *network, const char *suffix, 
 struct cim_reference *network_setting_reference(struct arena *arena, const char *vm_id,
 						const struct store_network *network,
 						const struct network_item *item);
+/* In network_ports.c: the adapter as a device of its running machine, by index. */
+struct cim_reference *network_port_reference(struct arena *arena, const struct vm *vm, unsigned nic);
 /* The class of the item's setting. */
 const struct cim_class *network_item_class(const struct network_item *item);
 /* Of every adapter and connection of the machine. */

@@ -552,6 +552,12 @@ class Worker:
                     "instance": controller["instance"], "unit": lun["lun"],
                     "counters": {"reads": 3, "read_bytes": (lun["lun"] + 1) << 18},
                     "histograms": {"read_latency_us_log2": [0, 2, 0, 1], "write_latency_us_log2": []}})
+        for number, nic in enumerate(self.nics):
+            for queue in range(len(nic["taps"])):
+                counted.append({
+                    "name": "nic%d:%d" % (number, queue), "instance": nic["instance"], "unit": queue, "histograms": {},
+                    "counters": {"tx_unicast": 3, "tx_broadcast": 1, "tx_bytes": 400 + queue, "rx_multicast": 2,
+                                 "rx_bytes": 100, "tx_waits": 9, "rx_filtered": 7}})
         part = counted[first:first + 2]     # no more fit into a packet
         result = {"devices": part, "vps": []}
         if first + len(part) < len(counted):

@@ -9,6 +9,8 @@ from test_network import (ADAPTER, CONNECTION, adapter, defined, network, output
                           properties_of, reaches, told)
 from test_resources import problem
 
+PORT = "Msvm_SyntheticEthernetPort"
+
 
 def nics(service, vm):
     """As the worker has them now."""
@@ -111,6 +113,32 @@ def test_a_worker_that_dies_or_stops_while_it_is_asked(network):
     network.start()
     assert network.get(job)["properties"]["JobState"] == 10 and network.instances(ADAPTER) == [] and taps() == 0
     assert network.vm(vm)["EnabledState"] == 2
+
+
+def test_adapters_of_running_machines_are_devices(network):
+    lab = defined(network, "lab")
+    vm = network.define()
+    network.added(vm, *adapter(lab, ElementName="front", Address="020000000001", StaticMacAddress=True))
+    network.added(vm, *adapter(ElementName="back"))
+    answer = network.change("Msvm_ProcessorSettingData", "Microsoft:%s\\Processor" % vm, VirtualQuantity="2")
+    assert answer.status_code == 200, answer.text
+    assert network.instances(PORT) == []
+    network.start_vm(vm)
+
+    def ports():
+        return {i["properties"]["ElementName"]: i["properties"] for i in network.instances(PORT)}
+    front = wait_until(lambda: (p := ports()["front"])["Undercroft_BytesSent"] != "0" and p, "statistics come")
+    assert (front["PermanentAddress"], front["NetworkAddresses"]) == ("020000000001", ["020000000001"])
+    assert (front["EnabledState"], front["OperationalStatus"], front["Speed"]) == (2, [2], "10000000000")
+    # Of two queues.
+    assert (front["Undercroft_PacketsSent"], front["Undercroft_BytesSent"]) == ("8", "801")
+    assert (front["Undercroft_PacketsReceived"], front["Undercroft_BytesReceived"]) == ("4", "200")
+    assert (ports()["back"]["EnabledState"], ports()["back"]["Speed"]) == (3, "0")
+    parts = network.get("classes/Msvm_ComputerSystem/instances/%s/associators" % vm,
+                        params={"AssocClass": "Msvm_SystemDevice", "ResultClass": PORT})["instances"]
+    assert {p["properties"]["ElementName"] for p in parts} == {"front", "back"}
+    network.request_state(vm, 3)
+    assert network.instances(PORT) == []
 
 
 def test_the_shell_plugs_adapters(network):
