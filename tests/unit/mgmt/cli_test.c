@@ -197,17 +197,21 @@ static void tables_fit_their_content(void **state)
 	check_output(
 		print_vms,
 		"[{\"Name\":\"a-rather-long-name\",\"State\":\"Off\",\"CPUUsage\":0,\"MemoryAssigned\":0,"
-		"\"Uptime\":\"00:00:00\",\"Status\":\"Operating normally\",\"Version\":\"1.0\"},"
+		"\"Uptime\":\"00:00:00\",\"Status\":\"Operating normally\",\"Heartbeat\":\"\","
+		"\"IPAddresses\":[],\"Version\":\"1.0\"},"
 		"{\"Name\":\"b\\u00e4r\",\"State\":\"Running\",\"CPUUsage\":12,\"MemoryAssigned\":536870912,"
-		"\"Uptime\":\"4.04:16:36\",\"Status\":\"Operating\\u001b[2J\",\"Version\":\"1.0\"}]",
+		"\"Uptime\":\"4.04:16:36\",\"Status\":\"Operating\\u001b[2J\","
+		"\"Heartbeat\":\"OkApplicationsUnknown\",\"IPAddresses\":[\"10.0.0.7\",\"fe80::1\"],"
+		"\"Version\":\"1.0\"}]",
 		"\n"
 		"Name               State   CPUUsage(%) MemoryAssigned(M) Uptime     Status             "
-		"Version\n"
+		"Heartbeat             IPAddresses         Version\n"
 		"----               -----   ----------- ----------------- ------     ------             "
-		"-------\n"
-		"a-rather-long-name Off     0           0                 00:00:00   Operating normally 1.0\n"
+		"---------             -----------         -------\n"
+		"a-rather-long-name Off     0           0                 00:00:00   Operating normally "
+		"                      {}                  1.0\n"
 		"b\xc3\xa4r                Running 12          512               4.04:16:36 Operating?[2J    "
-		"  1.0\n"
+		"  OkApplicationsUnknown {10.0.0.7, fe80::1} 1.0\n"
 		"\n");
 	check_output(print_vms, "[]", "");
 }
