@@ -201,7 +201,8 @@ void guest_kvp_event(struct vm *vm, const struct worker_device_event *event)
 	    vm->guest.kvp_ready == device_wire_flag(event->body, "ready"))
 		return;
 	vm->guest.kvp_ready = !vm->guest.kvp_ready;
-	vm->guest.kvp_poll_ms = 0;
+	vm->guest.kvp_ready_ms = model_monotonic_ms();
+	vm->guest.kvp_read_ms = 0;
 	if (vm->guest.kvp_ready)
 		guest_kvp_give_all(vm);
 }

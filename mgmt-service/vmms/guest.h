@@ -67,7 +67,8 @@ struct guest_memory {
 struct guest {
 	unsigned status, application; /* OperationalStatus of the heartbeat; 0: nothing heard */
 	bool kvp_ready;
-	int64_t kvp_poll_ms; /* monotonic: when the guest's items are read again */
+	/* monotonic: since when it is, and when the guest's items were read, 0: not yet */
+	int64_t kvp_ready_ms, kvp_read_ms;
 	struct guest_items intrinsic, exchange;
 	struct guest_adapter *adapters; /* whose addresses are known */
 	struct guest_items host; /* what the host gives; survives the guest */

@@ -8,6 +8,7 @@
 
 #include "vmms/device_wire.h"
 #include "vmms/guest_text.h"
+#include "vmms/network.h"
 #include "vmms/vm.h"
 
 /* The worker gives up after 30 s of its own. */
@@ -230,6 +231,26 @@ void guest_addresses_of(const struct vm *vm, const struct store_nic *nic, struct
 	memset(out, 0, sizeof(*out));
 	if (vm->network.nic_count == 1)
 		add_intrinsic(vm, &out->addresses);
+}
+
+static bool has_address(const struct guest_list *addresses)
+{
+	for (unsigned i = 0; i < addresses->count; i++)
+		if (strncmp(addresses->items[i], "fe80:", 5) != 0)
+			return true;
+	return false;
+}
+
+bool guest_addresses_missing(const struct vm *vm)
+{
+	struct guest_adapter adapter;
+
+	for (unsigned i = 0; i < vm->network.nic_count; i++) {
+		guest_addresses_of(vm, &vm->network.nics[i], &adapter);
+		if (network_switch_of(vm->model, &vm->network.nics[i]) && !has_address(&adapter.addresses))
+			return true;
+	}
+	return false;
 }
 
 void guest_addresses_all(const struct vm *vm, struct guest_list *out)

@@ -33,6 +33,8 @@ void guest_addresses_ask(struct vm *vm);
 void guest_addresses_forget(struct vm *vm);
 /* What is known of the adapter, which may be nothing. */
 void guest_addresses_of(const struct vm *vm, const struct store_nic *nic, struct guest_adapter *out);
+/* An adapter has a connection and no address yet but one that needs no network. */
+bool guest_addresses_missing(const struct vm *vm);
 /* Of all its adapters, each once. */
 void guest_addresses_all(const struct vm *vm, struct guest_list *out);
 

@@ -8,6 +8,9 @@
 #include "vmms/vm.h"
 
 #define POLL_MS 20000
+/* A guest that has just come waits for its addresses itself. */
+#define POLL_SOON_MS 4000
+#define SETTLE_MS    120000
 /* The worker gives up after 30 s of its own. */
 #define CALL_MS 60000
 
@@ -93,12 +96,20 @@ static void read_pool(struct vm *vm, const char *pool, guest_done *done, struct 
 	guest_ask(vm, STORE_KVP, params, -1, CALL_MS, done, into);
 }
 
+static bool is_due(const struct vm *vm, int64_t monotonic_ms)
+{
+	bool settles = monotonic_ms < vm->guest.kvp_ready_ms + SETTLE_MS && guest_addresses_missing(vm);
+
+	return !vm->guest.kvp_read_ms ||
+	       monotonic_ms >= vm->guest.kvp_read_ms + (settles ? POLL_SOON_MS : POLL_MS);
+}
+
 void guest_kvp_tick(struct vm *vm, int64_t monotonic_ms)
 {
-	if (!vm->guest.kvp_ready || vm->guest.requests[STORE_KVP] || monotonic_ms < vm->guest.kvp_poll_ms ||
-	    !vm->worker || vm->worker->state != WORKER_STATE_RUNNING)
+	if (!vm->guest.kvp_ready || vm->guest.requests[STORE_KVP] || !vm->worker ||
+	    vm->worker->state != WORKER_STATE_RUNNING || !is_due(vm, monotonic_ms))
 		return;
-	vm->guest.kvp_poll_ms = monotonic_ms + POLL_MS;
+	vm->guest.kvp_read_ms = monotonic_ms;
 	read_pool(vm, "auto", pool_read, &vm->guest.intrinsic);
 	read_pool(vm, "guest", pool_read, &vm->guest.exchange);
 	guest_addresses_ask(vm);

@@ -84,3 +84,15 @@ def test_a_guest_that_cannot_tell_adapters_apart(network):
     only, = configurations(network)
     assert heard(network, only)["IPAddresses"] == ["10.0.0.7", "192.168.1.2", "fe80::1"]
     assert summary(network)["Undercroft_IPAddresses"] == ["10.0.0.7", "192.168.1.2", "fe80::1"]
+
+
+def test_addresses_that_come_a_little_later(network):
+    vm = network.define()
+    network.added(vm, *adapter(defined(network, "lab")))
+    network.start_vm(vm)
+    network.guest_answers(vm, "kvp.get_ip", {"events": answer(addresses="fe80::1", subnets="/64")})
+    ready(network, vm, auto=[["OSName", "booting"]])
+    only, = configurations(network)
+    assert heard(network, only)["IPAddresses"] == ["fe80::1"]
+    network.guest_answers(vm, "kvp.get_ip", {"events": answer(addresses="10.0.0.7;fe80::1", subnets="255.0.0.0;/64")})
+    wait_until(lambda: configurations(network)[only]["IPAddresses"] == ["10.0.0.7", "fe80::1"], "the address", 10)
