@@ -609,7 +609,7 @@ int network_take(struct vm *vm, const struct store_network *network, char *reaso
 	for (unsigned i = 0; i < network->nic_count; i++) {
 		const struct store_nic *former = network_nic(&vm->network, network->nics[i].id);
 
-		before[i] = network_switch_of(vm->model, former ? former : &network->nics[i]);
+		before[i] = former ? network_switch_of(vm->model, former) : NULL;
 	}
 	vm->network = *network;
 	return vm->worker ? change_ports(vm, before, reason, reason_size) : 0;

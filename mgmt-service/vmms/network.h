@@ -82,9 +82,8 @@ int network_open_tap(const struct vm *vm, const struct store_nic *nic, struct ne
 		     unsigned reason_size);
 void network_close_tap(struct network_tap *tap);
 /*
- * The machine's adapters are these from now on. While it runs, those that are new have their taps, and were
- * told their link; ports of the others change, and the worker is told. -1: they are, but not all of it is in
- * effect.
+ * The machine's adapters are these from now on. While it runs, ports change, and the worker is told; those that
+ * are new have their taps, and their link is down until then. -1: they are, but not all of it is in effect.
  */
 int network_take(struct vm *vm, const struct store_network *network, char *reason, unsigned reason_size);
 /* Its worker has ended, and the taps with it. */

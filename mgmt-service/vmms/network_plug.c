@@ -147,7 +147,7 @@ static void go_on(struct network_plug *plug)
 			end_at_step(plug, reason, NULL);
 			return;
 		}
-		params = network_wire_add(nic, network_switch_of(vm->model, nic) != NULL, plug->tap.count);
+		params = network_wire_add(nic, plug->tap.count);
 	} else {
 		params = network_wire_remove(step->id);
 	}

@@ -47,14 +47,14 @@ void network_wire_devices(struct json_object *devices, const struct network_devi
 					     adapters->numbers.fds[i], adapters->numbers.queue_count));
 }
 
-struct json_object *network_wire_add(const struct store_nic *nic, bool connected, unsigned queue_count)
+struct json_object *network_wire_add(const struct store_nic *nic, unsigned queue_count)
 {
 	struct json_object *params = json_object_new_object();
 	int indices[NET_QUEUES_MAX];
 
 	for (unsigned q = 0; q < queue_count; q++)
 		indices[q] = (int)q;
-	json_object_object_add(params, "device", device(nic, connected, indices, queue_count));
+	json_object_object_add(params, "device", device(nic, false, indices, queue_count));
 	return params;
 }
 

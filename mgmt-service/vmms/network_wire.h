@@ -20,8 +20,9 @@ struct network_devices {
 
 /* Adds a DEVICE for each adapter; NULL: there are none. */
 void network_wire_devices(struct json_object *devices, const struct network_devices *adapters);
-/* Parameters of "add_device", with the taps as the packet's descriptors; and of "remove_device". */
-struct json_object *network_wire_add(const struct store_nic *nic, bool connected, unsigned queue_count);
+/* Parameters of "add_device", with the taps as the packet's descriptors; the link is down. */
+struct json_object *network_wire_add(const struct store_nic *nic, unsigned queue_count);
+/* Parameters of "remove_device". */
 struct json_object *network_wire_remove(const char *instance);
 /* Parameters of the method "device". */
 struct json_object *network_wire_set(const struct store_nic *nic, enum network_link link);

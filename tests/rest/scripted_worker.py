@@ -389,6 +389,8 @@ class Worker:
         check(params.get("call") == "set", "call of a nic")
         check_members(params, ("instance", "call"), ("link", "mac_spoofing", "guard_dhcp", "guard_router"))
         check(params.get("link", "up") in ("up", "down", "moved"), "link")
+        if "link" in params:
+            nic["link"] = "down" if params["link"] == "down" else "up"
         self.write(b"<set %s>\n" % json.dumps({"nic": self.nics.index(nic), **params}, sort_keys=True).encode())
         self.result(request)
 
@@ -443,6 +445,7 @@ class Worker:
         device = request["params"]["device"]
         if device["type"] == "nic":
             check(device["taps"] == list(range(len(self.received))), "taps of the packet")
+            check(device["link"] == "down", "frames before the tap is in its switch")
         else:
             check(device["type"] == "scsi" and not device["luns"] and not self.received, "a controller comes empty")
         if not self.plugs(request):
