@@ -190,21 +190,16 @@ static bool is_directory(const char *directory)
 	return !has_control(directory);
 }
 
-/* With a separator at its end, which Linux' daemon looks for when it creates the path. */
+/* With a separator at its end if there is room, because Linux' daemon creates the path up to there. */
 static int put_directory(const char *directory, uint16_t out[IC_FCOPY_PATH_UNITS])
 {
-	size_t units;
+	size_t units;			/* with the zero */
 	int r = utf16_from_utf8(directory, out, IC_FCOPY_PATH_UNITS, &units);
 
-	if (r || is_separator(directory[strlen(directory) - 1]))
+	if (r || is_separator(directory[strlen(directory) - 1]) || units == IC_FCOPY_PATH_UNITS)
 		return r;
-	units = 0;
-	while (out[units])
-		units++;
-	if (units + 1 >= IC_FCOPY_PATH_UNITS)
-		return -E2BIG;
-	out[units] = is_separator(directory[0]) ? (uint8_t)directory[0] : '\\';
-	out[units + 1] = 0;
+	out[units - 1] = is_separator(directory[0]) ? (uint8_t)directory[0] : '\\';
+	out[units] = 0;
 	return 0;
 }
 

@@ -90,7 +90,7 @@ static void a_start_is_byte_exact(void **state)
 	job.bytes = 0x0123456789ull;
 	assert_int_equal(fcopy_start(&fcopy, &job), 0);
 	ascii_put(expected + 36, "file.bin");
-	ascii_put(expected + 556, "/var/tmp");
+	ascii_put(expected + 556, "/var/tmp/");	/* with its last separator */
 	expected[1076] = 3;
 	memcpy(expected + 1080, "\x89\x67\x45\x23\x01", 5);
 	packet = rig_take(&rig);
