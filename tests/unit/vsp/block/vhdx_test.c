@@ -406,7 +406,7 @@ static void qemu_img_accepts_what_we_write(void **state)
 	} rows[] = {
 		{ VHDX_DYNAMIC, 20 * MIB, 1 * MIB, 0 },
 		{ VHDX_DYNAMIC, 20 * MIB, 1 * MIB, 1000 },
-		{ VHDX_DYNAMIC, 9000 * MIB, 2 * MIB, 60 },
+		{ VHDX_DYNAMIC, 4200 * MIB, 1 * MIB, 60 },
 		{ VHDX_DYNAMIC, 100 * MIB + 512 * 7, 32 * MIB, 300 },
 		{ VHDX_DYNAMIC, 500 * MIB, 256 * MIB, 300 },
 		{ VHDX_FIXED, 20 * MIB, 1 * MIB, 1000 },
