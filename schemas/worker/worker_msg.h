@@ -63,8 +63,10 @@
  *   fcopy      copy {"fd": N, "directory": TEXT, "name": TEXT, "overwrite": BOOL, "create_path": BOOL}   cancel {}
  *              event "done" {"error": ERROR|null, "status": N, "bytes": N}
  *   memory     set_target {"mib": N}                                  what the guest shall have: balloon or hot add
- *              event "status" {"assigned_mib": N, "target_mib": N, "demand_mib": N, "available_mib": N,
- *              "hot_add": BOOL, "balloon": BOOL}                      with each report of the guest, once a second at most
+ *              event "status" {"assigned_mib": N, "target_mib": N, "demand_mib": N, "available_mib": N, "reported": BOOL,
+ *              "hot_add": BOOL, "balloon": BOOL, "stalled": BOOL}     with each report of the guest, once a second at most,
+ *              and on connect. demand and available are the guest's word once it is "reported"; "stalled": an answer of
+ *              the guest is overdue
  *   ERROR is one of the codes above, "timed_out", "refused" (status is the guest's HRESULT), "canceled", "late"
  *
  * STATE        "created", "running", "paused", "stopped"
