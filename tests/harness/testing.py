@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """./undercroft test: builds, runs every test, and adds them all up in the last line."""
 
+import os
 import subprocess
 import xml.etree.ElementTree as ElementTree
 
@@ -40,7 +41,7 @@ def _run(argv, result):
 def run_host_tests():
     result = RESULTS / "host.xml"
     return _run(["ctest", "--test-dir", paths.BUILD / "host-asan", "--output-on-failure", "--no-tests=error",
-                 "--timeout", TEST_TIMEOUT, "--output-junit", result], result)
+                 "--parallel", str(os.cpu_count() or 1), "--timeout", TEST_TIMEOUT, "--output-junit", result], result)
 
 
 def run_integration_tests(keyword):
