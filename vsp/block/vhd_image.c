@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "unicode/utf16.h"
+
 #define VHD_HEADER_OFFSET  512u
 #define VHD_BAT_OFFSET     1536u
 #define VHD_CREATOR        "unde"
@@ -20,33 +22,9 @@
 
 /* ---- text: UTF-16 in both byte orders */
 
-static size_t utf8_put(char *out, uint32_t c)
+static uint16_t unit(const uint8_t *p, bool big)
 {
-	if (c < 0x80) {
-		out[0] = (char)c;
-		return 1;
-	}
-	if (c < 0x800) {
-		out[0] = (char)(0xc0 | c >> 6);
-		out[1] = (char)(0x80 | (c & 0x3f));
-		return 2;
-	}
-	if (c < 0x10000) {
-		out[0] = (char)(0xe0 | c >> 12);
-		out[1] = (char)(0x80 | (c >> 6 & 0x3f));
-		out[2] = (char)(0x80 | (c & 0x3f));
-		return 3;
-	}
-	out[0] = (char)(0xf0 | c >> 18);
-	out[1] = (char)(0x80 | (c >> 12 & 0x3f));
-	out[2] = (char)(0x80 | (c >> 6 & 0x3f));
-	out[3] = (char)(0x80 | (c & 0x3f));
-	return 4;
-}
-
-static uint32_t unit(const uint8_t *p, bool big)
-{
-	return big ? (uint32_t)(p[0] << 8 | p[1]) : (uint32_t)(p[1] << 8 | p[0]);
+	return big ? (uint16_t)(p[0] << 8 | p[1]) : (uint16_t)(p[1] << 8 | p[0]);
 }
 
 /* Up to a zero. false: not UTF-16, control characters, too long, or nothing at all. */
@@ -54,59 +32,32 @@ static bool text_decode(const uint8_t *from, size_t bytes, bool big, char out[VH
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i + 1 < bytes && unit(from + i, big); i += 2) {
-		uint32_t c = unit(from + i, big);
+	for (size_t i = 0; i + 1 < bytes && unit(from + i, big);) {
+		uint32_t c;
+		const unsigned used = utf16_decode(unit(from + i, big), i + 3 < bytes ? unit(from + i + 2, big) : 0, &c);
 
-		if (c < 0x20 || (c >= 0xdc00 && c < 0xe000) || n + 5 > VHD_PATH_BYTES)
+		if (used == 0 || c < 0x20 || n + 5 > VHD_PATH_BYTES)
 			return false;
-		if (c >= 0xd800 && c < 0xdc00) {
-			const uint32_t low = i + 3 < bytes ? unit(from + i + 2, big) : 0;
-
-			if (low < 0xdc00 || low >= 0xe000)
-				return false;
-			c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
-			i += 2;
-		}
-		n += utf8_put(out + n, c);
+		n += utf8_encode(c, out + n);
+		i += 2 * used;
 	}
 	out[n] = '\0';
 	return n > 0;
 }
 
-/* One character; 0: not UTF-8. Moves *text on. */
-static uint32_t utf8_get(const uint8_t **text)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	const uint8_t *p = *text;
-	const unsigned bytes = p[0] < 0x80 ? 1 : p[0] >> 5 == 6 ? 2 : p[0] >> 4 == 14 ? 3 : p[0] >> 3 == 30 ? 4 : 0;
-	uint32_t c = bytes == 1 ? p[0] : p[0] & (0x7fu >> bytes);
-
-	for (unsigned i = 1; i < bytes; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (p[i] & 0x3f);
-	}
-	*text += bytes;
-	return bytes && c >= least[bytes] && c < 0x110000 && (c < 0xd800 || c >= 0xe000) ? c : 0;
-}
-
 /* The units; 0: not UTF-8, or more than `max`. */
 static size_t text_encode(const char *text, uint16_t *out, size_t max)
 {
-	const uint8_t *p = (const uint8_t *)text;
 	size_t n = 0;
 
-	while (*p) {
-		const uint32_t c = utf8_get(&p);
+	while (*text) {
+		uint32_t c;
+		const unsigned bytes = utf8_decode(text, &c);
 
-		if (!c || n + 2 > max)
+		if (bytes == 0 || n + 2 > max)
 			return 0;
-		if (c < 0x10000) {
-			out[n++] = (uint16_t)c;
-		} else {
-			out[n++] = (uint16_t)(0xd800 + ((c - 0x10000) >> 10));
-			out[n++] = (uint16_t)(0xdc00 + (c & 0x3ff));
-		}
+		n += utf16_encode(c, out + n);
+		text += bytes;
 	}
 	return n;
 }

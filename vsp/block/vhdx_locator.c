@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "block/vhdx_layout.h"
+#include "unicode/utf16.h"
 
 #define PAIRS_MAX 256u
 
@@ -71,51 +72,21 @@ static uint16_t unit_at(const uint8_t *text, size_t index)
 	return (uint16_t)(text[2 * index] | text[2 * index + 1] << 8);
 }
 
-/* One character as UTF-8; its bytes. */
-static size_t put_utf8(uint32_t c, char out[4])
-{
-	if (c < 0x80) {
-		out[0] = (char)c;
-		return 1;
-	}
-	if (c < 0x800) {
-		out[0] = (char)(0xc0 | c >> 6);
-		out[1] = (char)(0x80 | (c & 0x3f));
-		return 2;
-	}
-	if (c < 0x10000) {
-		out[0] = (char)(0xe0 | c >> 12);
-		out[1] = (char)(0x80 | ((c >> 6) & 0x3f));
-		out[2] = (char)(0x80 | (c & 0x3f));
-		return 3;
-	}
-	out[0] = (char)(0xf0 | c >> 18);
-	out[1] = (char)(0x80 | ((c >> 12) & 0x3f));
-	out[2] = (char)(0x80 | ((c >> 6) & 0x3f));
-	out[3] = (char)(0x80 | (c & 0x3f));
-	return 4;
-}
-
 /* false: too long, or not text. */
 static bool to_utf8(const uint8_t *text, size_t units, char *out, size_t room)
 {
 	size_t used = 0;
 
-	for (size_t i = 0; i < units; i++) {
-		uint32_t c = unit_at(text, i);
+	for (size_t i = 0; i < units;) {
+		uint32_t c;
 		char bytes[4];
-		size_t n;
+		const unsigned taken = utf16_decode(unit_at(text, i), i + 1 < units ? unit_at(text, i + 1) : 0, &c);
+		unsigned n;
 
-		if (c == 0 || (c >= 0xdc00 && c <= 0xdfff))
+		if (taken == 0 || c == 0)
 			return false;
-		if (c >= 0xd800 && c <= 0xdbff) {
-			const uint32_t low = i + 1 < units ? unit_at(text, ++i) : 0;
-
-			if (low < 0xdc00 || low > 0xdfff)
-				return false;
-			c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
-		}
-		n = put_utf8(c, bytes);
+		i += taken;
+		n = utf8_encode(c, bytes);
 		if (used + n >= room)
 			return false;
 		memcpy(out + used, bytes, n);
@@ -125,25 +96,6 @@ static bool to_utf8(const uint8_t *text, size_t units, char *out, size_t room)
 	return true;
 }
 
-/* One character of well-formed UTF-8; its bytes, 0: it is not. */
-static size_t get_utf8(const char *text, uint32_t *ret_c)
-{
-	static const uint32_t least[5] = { 0, 0, 0x80, 0x800, 0x10000 };
-	const uint8_t first = (uint8_t)text[0];
-	const size_t n = first < 0x80 ? 1 : first >> 5 == 6 ? 2 : first >> 4 == 14 ? 3 : first >> 3 == 30 ? 4 : 0;
-	uint32_t c = n == 1 ? first : first & (0x7fu >> n);
-
-	for (size_t i = 1; i < n; i++) {
-		if (((uint8_t)text[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | ((uint8_t)text[i] & 0x3f);
-	}
-	if (n == 0 || c < least[n] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
-		return 0;
-	*ret_c = c;
-	return n;
-}
-
 /* Bytes of UTF-16, 0: not UTF-8, empty, or more than `room`. */
 static size_t to_utf16(const char *text, uint8_t *out, size_t room)
 {
@@ -151,19 +103,14 @@ static size_t to_utf16(const char *text, uint8_t *out, size_t room)
 
 	while (*text) {
 		uint16_t units[2];
-		unsigned count = 1;
 		uint32_t c;
-		const size_t n = get_utf8(text, &c);
+		const unsigned n = utf8_decode(text, &c);
+		unsigned count;
 
 		if (n == 0)
 			return 0;
 		text += n;
-		units[0] = (uint16_t)c;
-		if (c >= 0x10000) {
-			units[0] = (uint16_t)(0xd800 + ((c - 0x10000) >> 10));
-			units[1] = (uint16_t)(0xdc00 + ((c - 0x10000) & 0x3ff));
-			count = 2;
-		}
+		count = utf16_encode(c, units);
 		if (used + 2 * count > room)
 			return 0;
 		memcpy(out + used, units, 2 * count);

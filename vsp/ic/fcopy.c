@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "ic/utf16.h"
+#include "unicode/utf16.h"
 
 static const struct ic_version frameworks[] = { { 3, 0 } };
 static const struct ic_version messages[] = { { 1, 1 } };

@@ -8,7 +8,7 @@
 #define VSP_IC_KVP_H
 
 #include "ic/ic.h"
-#include "ic/utf16.h"
+#include "unicode/utf16.h"
 
 #define KVP_KEY_BYTES   UTF16_UTF8_BYTES(IC_KVP_KEY_UNITS)
 #define KVP_VALUE_BYTES UTF16_UTF8_BYTES(IC_KVP_VALUE_BYTES / 2)

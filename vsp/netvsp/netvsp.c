@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "netvsp/nic.h"
+#include "unicode/utf16.h"
 
 #define PACKETS_PER_TURN 256u
 /* The guest's own buffer for a packet: a larger one costs it the channel. */
@@ -203,33 +204,16 @@ static const struct vmbus_device_ops device_ops = {
 	.ready = channel_ready,
 };
 
-/* UTF-8 to UTF-16. 0; -EINVAL malformed or too long. */
+/* 0; -EINVAL malformed or too long. */
 static int name_set(struct netvsp *nic, const char *name)
 {
-	static const uint32_t least[] = { 0, 0x80, 0x800, 0x10000 };
-	const uint8_t *at = (const uint8_t *)name;
+	uint16_t units[NIC_NAME_UNITS_MAX + 1];		/* with a zero, which the guest does not get */
+	size_t count;
 
-	while (*at) {
-		unsigned more = *at < 0x80 ? 0 : *at >> 5 == 6 ? 1 : *at >> 4 == 14 ? 2 : *at >> 3 == 30 ? 3 : 4;
-		uint32_t c;
-
-		if (more == 4 || nic->name_units + 1 + (more == 3) > NIC_NAME_UNITS_MAX)
-			return -EINVAL;
-		c = more ? *at & (0x3fu >> more) : *at;
-		at++;
-		for (unsigned i = 0; i < more; i++, at++) {
-			if (*at >> 6 != 2)
-				return -EINVAL;
-			c = c << 6 | (*at & 0x3fu);
-		}
-		if (c < least[more] || (c >= 0xd800 && c < 0xe000) || c > 0x10ffff)
-			return -EINVAL;
-		if (c >= 0x10000) {
-			nic->name[nic->name_units++] = (uint16_t)(0xd800 + ((c - 0x10000) >> 10));
-			c = 0xdc00 + ((c - 0x10000) & 0x3ff);
-		}
-		nic->name[nic->name_units++] = (uint16_t)c;
-	}
+	if (utf16_from_utf8(name, units, sizeof units / sizeof units[0], &count))
+		return -EINVAL;
+	nic->name_units = (unsigned)count - 1;
+	memcpy(nic->name, units, nic->name_units * sizeof units[0]);
 	return 0;
 }
 

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "ic/utf16.h"
+#include "unicode/utf16.h"
 
 static void every_code_point_survives(void **state)
 {

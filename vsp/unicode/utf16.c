@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "ic/utf16.h"
+#include "unicode/utf16.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -15,9 +15,9 @@ static bool is_surrogate(uint32_t code)
 	return code >= SURROGATE_HIGH && code < SURROGATE_END;
 }
 
-/* One code point of a text that ends with a zero; its length in bytes, or 0 when it is none. */
-static unsigned utf8_decode(const unsigned char *text, uint32_t *out_code)
+unsigned utf8_decode(const char *bytes, uint32_t *out_code)
 {
+	const unsigned char *text = (const unsigned char *)bytes;
 	static const struct {
 		uint8_t mask, lead;
 		uint32_t least;
@@ -44,34 +44,7 @@ static unsigned utf8_decode(const unsigned char *text, uint32_t *out_code)
 	return 0;
 }
 
-int utf16_from_utf8(const char *text, uint16_t *out, size_t units_max, size_t *out_units)
-{
-	const unsigned char *in = (const unsigned char *)text;
-	size_t units = 0;
-
-	while (*in) {
-		uint32_t code;
-		unsigned bytes = utf8_decode(in, &code);
-
-		if (bytes == 0)
-			return -EILSEQ;
-		if (units + (code >= SUPPLEMENTARY ? 2 : 1) >= units_max)
-			return -E2BIG;
-		if (code >= SUPPLEMENTARY) {
-			out[units++] = (uint16_t)(SURROGATE_HIGH + ((code - SUPPLEMENTARY) >> 10));
-			code = SURROGATE_LOW + ((code - SUPPLEMENTARY) & 0x3ff);
-		}
-		out[units++] = (uint16_t)code;
-		in += bytes;
-	}
-	if (units >= units_max)
-		return -E2BIG;
-	out[units++] = 0;
-	*out_units = units;
-	return 0;
-}
-
-static unsigned utf8_encode(uint32_t code, char *out)
+unsigned utf8_encode(uint32_t code, char out[4])
 {
 	unsigned more = code < 0x80 ? 0 : code < 0x800 ? 1 : code < SUPPLEMENTARY ? 2 : 3;
 	static const uint8_t leads[] = { 0x00, 0xc0, 0xe0, 0xf0 };
@@ -84,21 +57,65 @@ static unsigned utf8_encode(uint32_t code, char *out)
 	return more + 1;
 }
 
+unsigned utf16_decode(uint16_t first, uint16_t next, uint32_t *out_code)
+{
+	*out_code = first;
+	if (!is_surrogate(first))
+		return 1;
+	if (first >= SURROGATE_LOW || next < SURROGATE_LOW || next >= SURROGATE_END)
+		return 0;
+	*out_code = SUPPLEMENTARY + ((first - SURROGATE_HIGH) << 10) + (next - SURROGATE_LOW);
+	return 2;
+}
+
+unsigned utf16_encode(uint32_t code, uint16_t out[2])
+{
+	if (code < SUPPLEMENTARY) {
+		out[0] = (uint16_t)code;
+		return 1;
+	}
+	out[0] = (uint16_t)(SURROGATE_HIGH + ((code - SUPPLEMENTARY) >> 10));
+	out[1] = (uint16_t)(SURROGATE_LOW + ((code - SUPPLEMENTARY) & 0x3ff));
+	return 2;
+}
+
+int utf16_from_utf8(const char *text, uint16_t *out, size_t units_max, size_t *out_units)
+{
+	size_t units = 0;
+
+	while (*text) {
+		uint32_t code;
+		uint16_t encoded[2];
+		unsigned bytes = utf8_decode(text, &code), count;
+
+		if (bytes == 0)
+			return -EILSEQ;
+		count = utf16_encode(code, encoded);
+		if (units + count >= units_max)
+			return -E2BIG;
+		for (unsigned i = 0; i < count; i++)
+			out[units++] = encoded[i];
+		text += bytes;
+	}
+	if (units >= units_max)
+		return -E2BIG;
+	out[units++] = 0;
+	*out_units = units;
+	return 0;
+}
+
 int utf16_to_utf8(const uint16_t *units, size_t unit_count, char *out, size_t bytes_max)
 {
 	size_t bytes = 0;
 
-	for (size_t i = 0; i < unit_count && units[i]; i++) {
-		uint32_t code = units[i];
+	for (size_t i = 0; i < unit_count && units[i];) {
+		uint32_t code;
 		char encoded[4];
-		unsigned count;
+		unsigned used = utf16_decode(units[i], i + 1 < unit_count ? units[i + 1] : 0, &code), count;
 
-		if (is_surrogate(code)) {
-			if (code >= SURROGATE_LOW || i + 1 == unit_count || units[i + 1] < SURROGATE_LOW ||
-			    units[i + 1] >= SURROGATE_END)
-				return -EILSEQ;
-			code = SUPPLEMENTARY + ((code - SURROGATE_HIGH) << 10) + (units[++i] - SURROGATE_LOW);
-		}
+		if (used == 0)
+			return -EILSEQ;
+		i += used;
 		count = utf8_encode(code, encoded);
 		if (bytes + count >= bytes_max)
 			return -E2BIG;
