@@ -89,6 +89,22 @@ int vsc_scsi_close(struct vsc_scsi *scsi)
 	return vsc_channel_close(&scsi->channel);
 }
 
+int vsc_scsi_ask_sub_channels(struct vsc_scsi *scsi, unsigned count)
+{
+	struct storvsc_packet packet = { .operation = STORVSC_CREATE_SUB_CHANNELS, .sub_channel_count = (uint16_t)count };
+
+	return count <= scsi->sub_channels_max ? ask(scsi, &packet) : VSC_INVALID;
+}
+
+int vsc_scsi_open_sub_channel(struct vsc_scsi *sub, const struct vsc_scsi *scsi, const struct vsc_offer *offer, void *rings,
+			      unsigned ring_pages)
+{
+	memset(sub, 0, sizeof *sub);
+	sub->version = scsi->version;
+	sub->transfer_max = scsi->transfer_max;
+	return vsc_channel_open(&sub->channel, scsi->channel.bus, offer, rings, ring_pages, scsi->channel.bus->vp);
+}
+
 int vsc_scsi_submit(struct vsc_scsi *scsi, const struct vsc_scsi_command *command)
 {
 	struct storvsc_packet packet = { .operation = STORVSC_EXECUTE_SRB, .flags = 1 };

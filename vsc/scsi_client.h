@@ -22,6 +22,12 @@ int vsc_scsi_open(struct vsc_scsi *scsi, struct vsc_bus *bus, const struct vsc_o
 		  unsigned ring_pages);
 int vsc_scsi_close(struct vsc_scsi *scsi);
 
+/* Asks for so many sub-channels: their offers come with vsc_bus_poll. VSC_REFUSED. */
+int vsc_scsi_ask_sub_channels(struct vsc_scsi *scsi, unsigned count);
+/* A sub-channel as a controller of its own, which takes commands for the same units. As vsc_channel_open. */
+int vsc_scsi_open_sub_channel(struct vsc_scsi *sub, const struct vsc_scsi *scsi, const struct vsc_offer *offer, void *rings,
+			      unsigned ring_pages);
+
 struct vsc_scsi_command {
 	uint64_t transaction;		/* comes back with the result */
 	uint8_t lun;

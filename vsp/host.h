@@ -2,7 +2,7 @@
 /*
  * A provider's whole world: guest memory, messages and events into the guest, doorbells out of it, timers, descriptors,
  * clocks. A worker implements it over the hypervisor, a test over plain memory. All calls come from, and all callbacks go
- * to, one thread: the one that drives the VMBus server.
+ * to, one thread: the one that drives the VMBus server. Only a device with lanes has more of them.
  */
 #ifndef VSP_HOST_H
 #define VSP_HOST_H
@@ -70,9 +70,70 @@ struct vsp_host_ops {
 	void (*log)(void *host, const char *text);
 };
 
+struct vsp_lanes;
+
 struct vsp_host {
 	const struct vsp_host_ops *ops;
 	void *context;
+	const struct vsp_lanes *lanes;		/* NULL: one thread does everything */
 };
+
+/* Called once by the thread that asked for it, however often it asked; may be asked for again from inside. The owner
+ * keeps it in place until then. */
+struct vsp_call {
+	vsp_callback run;
+	void *context;
+	struct vsp_call *host_next;		/* the host's own; with host_asked */
+	bool host_asked;
+};
+
+/*
+ * The threads of one device, a lane each. Lane 0 is the bus' own thread, where the device comes, goes and is configured; each
+ * of the others serves channels. All code of the device runs under one lock, whichever thread runs it; the threads wait
+ * without it, and enter the kernel for I/O without it (`after`), so that this, which is most of the work, goes on side by
+ * side. A lane calls the VMBus server for its channels only; whatever concerns the bus (devices that come and go, sub-
+ * channels) is a matter of lane 0: a timer of host[0] brings it there.
+ */
+struct vsp_lanes {
+	unsigned count;				/* at least 2 */
+	const struct vsp_host *host;		/* [count]: callbacks of its doorbells, timers and watches come on that lane */
+	unsigned (*current)(void *context);	/* the lane that the caller, who holds the lock, runs on */
+	/* For the bus' thread, around its calls into the device; may nest. Callbacks of host[] hold the lock already. */
+	void (*enter)(void *context);
+	void (*leave)(void *context);
+	/* Calls when the caller releases the lock, the first while it still holds it, the second when it does not any more. */
+	void (*before)(void *context, struct vsp_call *call);
+	void (*after)(void *context, struct vsp_call *call);
+	void (*cancel)(void *context, struct vsp_call *call);	/* of `before`: not called any more */
+	void *context;
+};
+
+/* What is not to happen inside of the call that causes it, but soon after, on the same thread. */
+struct vsp_soon {
+	struct vsp_timer timer;
+	struct vsp_call call;
+};
+
+static inline struct vsp_soon vsp_soon_make(vsp_callback run, void *context)
+{
+	return (struct vsp_soon){ .timer = { .expired = run, .context = context }, .call = { .run = run, .context = context } };
+}
+
+/* Asked for several times it happens once. */
+static inline void vsp_soon(const struct vsp_host *host, struct vsp_soon *soon)
+{
+	if (host->lanes)
+		host->lanes->before(host->lanes->context, &soon->call);
+	else if (!soon->timer.host_data)
+		host->ops->timer_arm(host->context, &soon->timer, 0);
+}
+
+static inline void vsp_soon_cancel(const struct vsp_host *host, struct vsp_soon *soon)
+{
+	if (host->lanes)
+		host->lanes->cancel(host->lanes->context, &soon->call);
+	else
+		host->ops->timer_cancel(host->context, &soon->timer);
+}
 
 #endif

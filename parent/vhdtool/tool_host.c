@@ -86,7 +86,7 @@ static const struct vsp_host_ops ops = {
 void tool_host_init(struct tool_host *h)
 {
 	memset(h, 0, sizeof *h);
-	h->host = (struct vsp_host){ &ops, h };
+	h->host = (struct vsp_host){ .ops = &ops, .context = h };
 }
 
 static int wait_ms(const struct tool_host *h)

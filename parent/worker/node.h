@@ -4,7 +4,7 @@
  * file of its own (node_*.c). Nodes live as long as the worker or until they are removed; a reset puts them on a new bus.
  *
  * Two threads, never at once: the main thread reads and frees nodes, the bus' thread does all the rest while the main
- * thread waits, or by itself when the guest does something.
+ * thread waits, or by itself when the guest does something. A kind may have threads of its own below that (lanes.h).
  */
 #ifndef WORKER_NODE_H
 #define WORKER_NODE_H
@@ -28,6 +28,7 @@ struct node_bus {
 	const struct vsp_host *host;
 	struct backend *backend;
 	struct guest_mem *mem;
+	struct loop *loop;
 	unsigned vp_count;
 	/* Takes the body (may be NULL) and sends it as the event `what` of this node. */
 	void (*event)(void *context, const struct node *node, const char *what, struct json_object *body);

@@ -7,9 +7,11 @@
 
 #include "storvsp/storvsp.h"
 #include "worker/disk_image.h"
+#include "worker/lanes.h"
 #include "worker/node_kinds.h"
 
-#define SCSI_MAX 4u
+#define SCSI_MAX          4u
+#define SCSI_CHANNELS_MAX 8u	/* of a controller, each with a thread, and a ring for each file */
 
 enum lun_kind { LUN_DISK, LUN_DVD };
 
@@ -23,10 +25,12 @@ struct lun {
 
 struct scsi {
 	struct node node;
-	struct storvsp *storvsp;	/* while on a bus */
+	struct storvsp *storvsp;	/* while on a bus; only under the lock of the lanes */
+	struct lanes *lanes;		/* a thread for each channel */
 	unsigned closing;		/* disks that no unit took, and the controller */
 	vsp_callback removed;		/* waits for them */
 	void *removed_context;
+	struct vsp_timer stop_timer;
 	struct lun luns[STORVSP_LUN_COUNT];
 };
 
@@ -164,16 +168,28 @@ static void fini(struct node *node)
 
 /* On the bus */
 
-/* Only then may the loop end that closes it. */
-static void on_part_closed(void *context)
+/* Without the lock: the threads that end may wait for it. */
+static void stop_lanes(void *context)
 {
 	struct scsi *scsi = context;
 	vsp_callback removed = scsi->removed;
 
-	if (--scsi->closing || !removed)
-		return;
+	lanes_stop(scsi->lanes);
+	scsi->lanes = NULL;
 	scsi->removed = NULL;
 	removed(scsi->removed_context);
+}
+
+/* Only then may the loop end that closes it. */
+static void on_part_closed(void *context)
+{
+	struct scsi *scsi = context;
+	const struct vsp_host *host = scsi->node.bus->host;
+
+	if (--scsi->closing || !scsi->removed)
+		return;
+	scsi->stop_timer = (struct vsp_timer){ .expired = stop_lanes, .context = scsi };
+	host->ops->timer_arm(host->context, &scsi->stop_timer, 0);
 }
 
 static void close_unused(struct scsi *scsi, struct block_disk *disk)
@@ -192,7 +208,7 @@ static int open_image(const struct scsi *scsi, unsigned number, const struct dis
 	int r;
 
 	memcpy(options.id, &id, sizeof options.id);
-	r = disk_image_open(image, scsi->node.bus->host, &options, out, &cause);
+	r = disk_image_open(image, lanes_host(scsi->lanes), &options, out, &cause);
 	return r ? failure_set(why, r, "SCSI controller %u, unit %u: %.160s", scsi->node.index, number, cause.text) : 0;
 }
 
@@ -217,23 +233,35 @@ static int attach(struct scsi *scsi, unsigned number, struct failure *why)
 			   strerror(-r));
 }
 
+static int create(struct scsi *scsi, unsigned channels, struct failure *why)
+{
+	const struct storvsp_options options = {
+		.instance = node_guid(scsi->node.instance), .sub_channels_max = channels - 1,
+	};
+	int r = storvsp_create(scsi->node.bus->server, lanes_host(scsi->lanes), &options, &scsi->storvsp);
+
+	if (r == 0)
+		return 0;
+	scsi->storvsp = NULL;
+	return failure_set(why, r, "SCSI controller %u: %s", scsi->node.index, strerror(-r));
+}
+
 static int add(struct node *node, struct failure *why)
 {
 	struct scsi *scsi = scsi_of(node);
-	const unsigned sub_channels = node->bus->vp_count - 1;
-	struct storvsp_options options = {
-		.instance = node_guid(node->instance),
-		.sub_channels_max = sub_channels < STORVSP_SUB_CHANNELS_MAX ? sub_channels : STORVSP_SUB_CHANNELS_MAX,
-	};
-	int r = storvsp_create(node->bus->server, node->bus->host, &options, &scsi->storvsp);
+	const struct node_bus *bus = node->bus;
+	const unsigned channels = bus->vp_count < SCSI_CHANNELS_MAX ? bus->vp_count : SCSI_CHANNELS_MAX;
+	struct failure cause = { "" };
+	int r = lanes_start(&scsi->lanes, channels, "storage", bus->backend, bus->mem, bus->loop, &cause);
 
-	if (r) {
-		scsi->storvsp = NULL;
-		return failure_set(why, r, "SCSI controller %u: %s", node->index, strerror(-r));
-	}
+	if (r)
+		return failure_set(why, r, "SCSI controller %u: %.160s", node->index, cause.text);
+	lanes_enter(scsi->lanes);
+	r = create(scsi, channels, why);
 	for (unsigned i = 0; r == 0 && i < STORVSP_LUN_COUNT; i++)
 		if (scsi->luns[i].used)
 			r = attach(scsi, i, why);
+	lanes_leave(scsi->lanes);
 	return r;
 }
 
@@ -246,10 +274,23 @@ static void remove_controller(struct node *node, vsp_callback done, void *contex
 	scsi->removed = done;
 	scsi->removed_context = context;
 	scsi->closing++;
-	if (storvsp)
-		storvsp_destroy(storvsp, on_part_closed, scsi);
-	else
+	if (!storvsp) {
 		on_part_closed(scsi);
+		return;
+	}
+	lanes_enter(scsi->lanes);
+	storvsp_destroy(storvsp, on_part_closed, scsi);
+	lanes_leave(scsi->lanes);
+}
+
+static bool lun_stats(const struct scsi *scsi, unsigned number, struct storvsp_lun_stats *stats)
+{
+	int r;
+
+	lanes_enter(scsi->lanes);
+	r = storvsp_lun_stats(scsi->storvsp, number, stats);
+	lanes_leave(scsi->lanes);
+	return r == 0;
 }
 
 static void counters(struct node *node, struct counter_sink *sink)
@@ -258,7 +299,7 @@ static void counters(struct node *node, struct counter_sink *sink)
 	struct storvsp_lun_stats stats;
 
 	for (unsigned i = 0; scsi->storvsp && i < STORVSP_LUN_COUNT; i++) {
-		if (storvsp_lun_stats(scsi->storvsp, i, &stats))
+		if (!scsi->luns[i].used || !lun_stats(scsi, i, &stats))
 			continue;
 		node_counts(node, (int)i, sink);
 		sink->counter(sink, "reads", stats.reads);
@@ -318,7 +359,9 @@ static int call_add_lun(struct node *node, struct json_object *params, struct no
 		r = read_lun(call.scsi, call.lun, "params.lun.", fds, &number, why);
 	if (r || !call.scsi->storvsp)
 		return r;
+	lanes_enter(call.scsi->lanes);
 	r = attach(call.scsi, number, why);
+	lanes_leave(call.scsi->lanes);
 	if (r)
 		forget_lun(call.scsi, number);
 	return r;
@@ -332,8 +375,11 @@ static int call_remove_lun(struct node *node, struct json_object *params, struct
 
 	if (r)
 		return r;
-	if (call.scsi->storvsp)
+	if (call.scsi->storvsp) {
+		lanes_enter(call.scsi->lanes);
 		(void)!storvsp_detach(call.scsi->storvsp, (unsigned)call.number, NULL, NULL); /* it is there */
+		lanes_leave(call.scsi->lanes);
+	}
 	forget_lun(call.scsi, (unsigned)call.number);
 	return 0;
 }
@@ -358,8 +404,6 @@ static int insert(struct lun_call *call, struct failure *why)
 	struct block_disk *disk;
 	int r;
 
-	if (!call->scsi->storvsp)
-		return 0;
 	r = open_image(call->scsi, number, &call->image, &disk, why);
 	if (r)
 		return r;
@@ -370,6 +414,22 @@ static int insert(struct lun_call *call, struct failure *why)
 	close_unused(call->scsi, disk);
 	return failure_set(why, r, "SCSI controller %u, unit %u: the medium does not go in: %s", call->scsi->node.index, number,
 			   strerror(-r));
+}
+
+/* An image that has no file: nothing is in the drive afterwards. */
+static int change_medium(struct lun_call *call, struct failure *why)
+{
+	int r = 0;
+
+	if (!call->scsi->storvsp)
+		return 0;
+	lanes_enter(call->scsi->lanes);
+	if (call->image.file.fd >= 0)
+		r = insert(call, why);
+	else
+		(void)!storvsp_dvd_eject(call->scsi->storvsp, (unsigned)call->number); /* it is there */
+	lanes_leave(call->scsi->lanes);
+	return r;
 }
 
 static int call_set_medium(struct node *node, struct json_object *params, struct node_fds *fds, struct failure *why)
@@ -395,10 +455,8 @@ static int call_set_medium(struct node *node, struct json_object *params, struct
 	if (r == 0 && medium)
 		r = json_take(medium, "params.medium.", medium_members, 2, &call, why);
 	json_object_put(medium);
-	if (r == 0 && call.image.file.fd >= 0)
-		r = insert(&call, why);
-	else if (r == 0 && call.scsi->storvsp)
-		(void)!storvsp_dvd_eject(call.scsi->storvsp, (unsigned)call.number);
+	if (r == 0)
+		r = change_medium(&call, why);
 	if (r) {
 		disk_image_fini(&call.image);
 		return r;
@@ -417,7 +475,9 @@ static int call_refresh(struct node *node, struct json_object *params, struct no
 
 	if (r || !call.scsi->storvsp)
 		return r;
+	lanes_enter(call.scsi->lanes);
 	r = storvsp_refresh(call.scsi->storvsp, (unsigned)call.number);
+	lanes_leave(call.scsi->lanes);
 	return r ? failure_set(why, r, "SCSI controller %u, unit %lld: its size: %s", node->index, (long long)call.number,
 			       strerror(-r)) : 0;
 }

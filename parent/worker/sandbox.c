@@ -15,7 +15,7 @@
 
 #include "vid/mshv.h"
 
-#define FILES_MAX 4096u		/* disks, and an eventfd for each open VMBus channel */
+#define FILES_MAX 8192u		/* disks, each with a few rings and eventfds, and an eventfd for each open VMBus channel */
 
 /* Allowed whatever the arguments: memory, threads, time, the descriptors that are open, and sockets that are accepted. */
 static const int allowed[] = {

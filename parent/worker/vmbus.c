@@ -196,6 +196,7 @@ static int add_nodes(struct vmbus *bus, struct failure *why)
 		.host = &bus->world.host,
 		.backend = bus->world.backend,
 		.mem = bus->mem,
+		.loop = &bus->loop,
 		.vp_count = bus->config->vp_count,
 		.event = on_node_event,
 		.failed = on_node_failed,

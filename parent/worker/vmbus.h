@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The child's VMBus: server, devices and the thread that serves them on a loop of its own, so that a slow disk never holds
- * the control socket up. Everything of vsp/ happens on that thread; the calls here come from the main thread and wait for it.
+ * the control socket up. Everything of vsp/ happens on that thread, but for devices with lanes (lanes.h); the calls here come
+ * from the main thread and wait for it.
  */
 #ifndef WORKER_VMBUS_H
 #define WORKER_VMBUS_H

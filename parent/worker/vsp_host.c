@@ -17,6 +17,7 @@
 
 struct doorbell {
 	struct doorbell *next;
+	struct vsp_world *world;
 	uint32_t connection_id;
 	struct loop_source source;		/* eventfd */
 	vsp_callback rang;
@@ -25,9 +26,22 @@ struct doorbell {
 
 struct watched {
 	struct watched *next;
+	struct vsp_world *world;
 	struct loop_source source;
 	struct vsp_watch *watch;
 };
+
+static void enter(const struct vsp_world *w)
+{
+	if (w->guard)
+		w->guard->enter(w->guard->context);
+}
+
+static void leave(const struct vsp_world *w)
+{
+	if (w->guard)
+		w->guard->leave(w->guard->context);
+}
 
 static uint64_t now_ns(clockid_t clock)
 {
@@ -65,10 +79,14 @@ static int host_signal_event(void *host, uint32_t vp, uint8_t sint, uint16_t fla
 static void on_doorbell(void *context, uint32_t events)
 {
 	struct doorbell *bell = context;
+	struct vsp_world *w = bell->world;
 	uint64_t count;
 
-	if (read(bell->source.fd, &count, sizeof count) == sizeof count)
-		bell->rang(bell->context);
+	if (read(bell->source.fd, &count, sizeof count) != sizeof count)
+		return;
+	enter(w);
+	bell->rang(bell->context);
+	leave(w);
 }
 
 static int host_doorbell_open(void *host, uint32_t connection_id, vsp_callback rang, void *context)
@@ -80,7 +98,9 @@ static int host_doorbell_open(void *host, uint32_t connection_id, vsp_callback r
 
 	if (!bell)
 		return -ENOMEM;
-	*bell = (struct doorbell){ .next = w->doorbells, .connection_id = connection_id, .rang = rang, .context = context };
+	*bell = (struct doorbell){
+		.next = w->doorbells, .world = w, .connection_id = connection_id, .rang = rang, .context = context,
+	};
 	bell->source = (struct loop_source){
 		.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .callback = on_doorbell, .context = bell,
 	};
@@ -165,6 +185,7 @@ static void on_timer(void *context, uint32_t events)
 	uint64_t count, now;
 
 	(void)!read(w->timer.fd, &count, sizeof count); /* only resets it */
+	enter(w);
 	/* Those that are due now; one that a callback arms again waits for the next round, even if it is due at once. */
 	now = now_ns(CLOCK_MONOTONIC);
 	while (w->armed && w->armed->host_deadline_ns <= now) {
@@ -175,13 +196,17 @@ static void on_timer(void *context, uint32_t events)
 		timer->expired(timer->context);
 	}
 	set_timer(w);
+	leave(w);
 }
 
 static void on_watch(void *context, uint32_t events)
 {
-	struct watched *entry = context;
+	const struct watched *entry = context;
+	struct vsp_world *w = entry->world;
 
+	enter(w);
 	entry->watch->ready(entry->watch->context);
+	leave(w);
 }
 
 static uint32_t watch_events(const struct vsp_watch *watch)
@@ -206,7 +231,7 @@ static int host_watch_add(void *host, struct vsp_watch *watch)
 	if (!entry)
 		return -ENOMEM;
 	*entry = (struct watched){
-		.next = w->watched, .watch = watch, .source = { .fd = watch->fd, .callback = on_watch, .context = entry },
+		.next = w->watched, .world = w, .watch = watch, .source = { .fd = watch->fd, .callback = on_watch, .context = entry },
 	};
 	r = loop_add(w->loop, &entry->source, watch_events(watch), &why);
 	if (r) {

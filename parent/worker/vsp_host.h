@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The worker as the host of virtualization service providers (vsp/host.h): guest RAM, the driver's messages and events,
- * timers and descriptors on one event loop. Everything happens on the thread that runs that loop.
+ * timers and descriptors on one event loop. Everything happens on the thread that runs that loop, or under one lock.
  */
 #ifndef WORKER_VSP_HOST_H
 #define WORKER_VSP_HOST_H
@@ -19,6 +19,7 @@ struct vsp_world {
 	struct backend *backend;
 	const struct guest_mem *mem;
 	struct loop *loop;
+	const struct vsp_lanes *guard;		/* whose lock callbacks need and the loop does not hold; NULL: none */
 	struct loop_source timer;		/* timerfd, set to the earliest of `armed` */
 	struct vsp_timer *armed;		/* earliest first */
 	struct doorbell *doorbells;

@@ -297,7 +297,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	memset(&channel, 0, sizeof channel);
 	memset(present, 0, sizeof present);
-	channel.host = (struct vsp_host){ &host_ops, &channel };
+	channel.host = (struct vsp_host){ .ops = &host_ops, .context = &channel };
 	refuse = false;
 	CHECK(dm_init(&dm, &config, &events, NULL) == 0);
 	all_back(NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The waist of storage: everything above speaks SCSI, everything below speaks files. A disk takes asynchronous
- * requests and answers each exactly once. All on the host's one thread.
+ * requests and answers each exactly once. All on the host's one thread, or under the lock of its lanes.
  *
  * Requests in flight have no order among each other. A flush covers the writes that were done before it was submitted.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What lies below a disk format: bytes of one file or block device, asynchronously, on the host's one thread. uring_file.h
- * is the real one; tests put layers over it that record, fail or cut the power.
+ * What lies below a disk format: bytes of one file or block device, asynchronously, on the host's one thread or under the
+ * lock of its lanes. uring_file.h is the real one; tests put layers over it that record, fail or cut the power.
  *
  * Requests in flight have no order among each other. A flush makes stable what was done before it was submitted; what
  * was written and not flushed may be on the storage, or not, or in parts, after a power cut.

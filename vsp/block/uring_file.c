@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * One io_uring a file and nothing beside it. A pool of threads with preadv would work on kernels without io_uring
- * too, but the parent's kernel is ours, providers have no threads, and two paths would be two sets of bugs: where
- * io_uring is refused, making the file fails and says so.
+ * One io_uring a file, and lane, and nothing beside it: a thread puts what it begins into its own ring, enters the kernel
+ * for it without the lock, and goes on with what comes out of it, whosever request that is. A pool of threads with preadv
+ * would work on kernels without io_uring too, but the parent's kernel is ours, and two paths would be two sets of bugs:
+ * where io_uring is refused, making the file fails and says so.
  *
  * What goes through a ring passes no system call filter. Therefore the ring is made disabled, bound to its one file,
  * restricted to the operations below, and only then enabled: it can do to that file what the process could do anyway,
@@ -57,6 +58,20 @@ struct uring_queue {
 	struct block_file_request *first, *last;
 };
 
+/* What one thread has under way. */
+struct uring_lane {
+	struct uring_file *u;
+	struct vsp_host host;		/* of this thread */
+	struct io_uring ring;
+	struct vsp_watch watch;
+	struct vsp_timer submit_timer;
+	struct vsp_call submit_call;
+	unsigned in_ring;
+	unsigned queued;		/* of these, not handed to the kernel yet: the thread's own, also without the lock */
+	bool reaping;
+	struct uring_queue waiting;
+};
+
 struct uring_file {
 	struct block_file file;		/* first */
 	int fd;
@@ -64,20 +79,16 @@ struct uring_file {
 	bool no_zero_range;		/* learned */
 	uint32_t memory_align;
 
-	struct io_uring ring;
-	struct vsp_watch watch;
-	struct vsp_timer submit_timer;
-	unsigned in_ring;
-	unsigned queued;		/* of these, not handed to the kernel yet */
-	bool reaping;
-	struct uring_queue waiting;
 	struct uring_queue waiting_for_bounce;
-	struct uring_queue decided;	/* answered by decided_timer */
-	struct vsp_timer decided_timer;
+	struct uring_queue decided;	/* answered soon */
+	struct vsp_soon answer;
 
 	uint8_t *free_bounces[URING_BOUNCE_MAX];
 	unsigned free_bounce_count, bounce_count;
 	void *zeroes;
+
+	unsigned lane_count;		/* 1: one thread does everything */
+	struct uring_lane lanes[];
 };
 
 static struct uring_state *state_of(struct block_file_request *request)
@@ -88,6 +99,14 @@ static struct uring_state *state_of(struct block_file_request *request)
 static struct uring_file *uring_of(struct block_file *file)
 {
 	return (struct uring_file *)file;
+}
+
+/* The caller's. */
+static struct uring_lane *lane_of(struct uring_file *u)
+{
+	const struct vsp_lanes *lanes = u->file.host.lanes;
+
+	return &u->lanes[lanes ? lanes->current(lanes->context) : 0];
 }
 
 static void push(struct uring_queue *queue, struct block_file_request *request)
@@ -130,7 +149,7 @@ static void bounce_put(struct uring_file *u, uint8_t *bounce)
 
 	if (next) {
 		state_of(next)->bounce = bounce;
-		push(&u->waiting, next);
+		push(&lane_of(u)->waiting, next);
 	} else {
 		u->free_bounces[u->free_bounce_count++] = bounce;
 	}
@@ -224,8 +243,10 @@ static void prepare_zero_write(struct uring_file *u, struct block_file_request *
 }
 
 /* Descriptor 0 of the ring is the file: the only one that it has. */
-static void prepare(struct uring_file *u, struct block_file_request *request, struct io_uring_sqe *sqe)
+static void prepare(struct uring_lane *lane, struct block_file_request *request)
 {
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&lane->ring);
+
 	switch (state_of(request)->step) {
 	case URING_TRANSFER:
 		prepare_transfer(request, sqe);
@@ -237,7 +258,7 @@ static void prepare(struct uring_file *u, struct block_file_request *request, st
 		prepare_fallocate(request, sqe, FALLOC_FL_ZERO_RANGE);
 		break;
 	case URING_ZERO_WRITE:
-		prepare_zero_write(u, request, sqe);
+		prepare_zero_write(lane->u, request, sqe);
 		break;
 	case URING_SYNC:
 		io_uring_prep_fsync(sqe, 0, IORING_FSYNC_DATASYNC);
@@ -245,32 +266,59 @@ static void prepare(struct uring_file *u, struct block_file_request *request, st
 	}
 	sqe->flags = IOSQE_FIXED_FILE;
 	io_uring_sqe_set_data(sqe, request);
-	u->in_ring++;
-	u->queued++;
+	lane->in_ring++;
+	lane->queued++;
 }
 
 /* Moves what waits into the ring as far as it has room: as many entries as URING_DEPTH. */
-static void fill_ring(struct uring_file *u)
+static void fill_ring(struct uring_lane *lane)
 {
-	while (u->waiting.first && u->in_ring < URING_DEPTH)
-		prepare(u, pop(&u->waiting), io_uring_get_sqe(&u->ring));
+	while (lane->waiting.first && lane->in_ring < URING_DEPTH)
+		prepare(lane, pop(&lane->waiting));
 }
 
-static void hand_over(struct uring_file *u)
+/* false: short of memory; the entries stay in the ring. */
+static bool enter_ring(struct uring_lane *lane)
 {
-	fill_ring(u);
-	while (u->queued) {
-		int r = io_uring_submit(&u->ring);
+	while (lane->queued) {
+		int r = io_uring_submit(&lane->ring);
 
 		if (r == -EINTR)
 			continue;
-		if (r <= 0) {
-			/* Short of memory: the entries stay in the ring. */
-			u->file.host.ops->timer_arm(u->file.host.context, &u->submit_timer, URING_SUBMIT_RETRY_NS);
-			return;
-		}
-		u->queued -= (unsigned)r < u->queued ? (unsigned)r : u->queued;
+		if (r <= 0)
+			return false;
+		lane->queued -= (unsigned)r < lane->queued ? (unsigned)r : lane->queued;
 	}
+	return true;
+}
+
+static void submit_later(struct uring_lane *lane)
+{
+	lane->host.ops->timer_arm(lane->host.context, &lane->submit_timer, URING_SUBMIT_RETRY_NS);
+}
+
+/* Without the lock. What was handed over is answered by this thread alone, so that the file is not gone before. */
+static void submit_unlocked(void *context)
+{
+	struct uring_lane *lane = context;
+	const struct vsp_lanes *lanes = lane->host.lanes;
+
+	if (enter_ring(lane))
+		return;
+	lanes->enter(lanes->context);
+	submit_later(lane);
+	lanes->leave(lanes->context);
+}
+
+static void hand_over(struct uring_lane *lane)
+{
+	const struct vsp_lanes *lanes = lane->host.lanes;
+
+	fill_ring(lane);
+	if (lane->queued && lanes)
+		lanes->after(lanes->context, &lane->submit_call);
+	else if (!enter_ring(lane))
+		submit_later(lane);
 }
 
 static void submit_again(void *context)
@@ -278,34 +326,36 @@ static void submit_again(void *context)
 	hand_over(context);
 }
 
-static void batch_end(struct uring_file *u)
+static void batch_end(struct uring_lane *lane)
 {
-	hand_over(u);
-	if (u->file.batched)
-		u->file.batched(u->file.batched_context);
-	u->reaping = false;
-	hand_over(u);
+	struct block_file *file = &lane->u->file;
+
+	hand_over(lane);
+	if (file->batched)
+		file->batched(file->batched_context);
+	lane->reaping = false;
+	hand_over(lane);
 }
 
 static void answer_decided(void *context)
 {
 	struct uring_file *u = context;
+	struct uring_lane *lane = lane_of(u);
 	struct uring_queue now = u->decided;
 	struct block_file_request *request;
 
 	u->decided = (struct uring_queue){ 0 };
-	u->reaping = true;
+	lane->reaping = true;
 	while ((request = pop(&now)))
 		finish(request, state_of(request)->result);
-	batch_end(u);
+	batch_end(lane);
 }
 
 /* The answer is known, yet never given from inside a submit. */
 static void decide(struct uring_file *u, struct block_file_request *request, int result)
 {
 	state_of(request)->result = result;
-	if (!u->decided.first)
-		u->file.host.ops->timer_arm(u->file.host.context, &u->decided_timer, 0);
+	vsp_soon(&u->file.host, &u->answer);
 	push(&u->decided, request);
 }
 
@@ -328,11 +378,13 @@ static int set_size(struct uring_file *u, uint64_t bytes)
 
 static void enqueue(struct uring_file *u, struct block_file_request *request)
 {
-	if (!u->waiting.first && u->in_ring < URING_DEPTH) {
-		prepare(u, request, io_uring_get_sqe(&u->ring));
+	struct uring_lane *lane = lane_of(u);
+
+	if (!lane->waiting.first && lane->in_ring < URING_DEPTH) {
+		prepare(lane, request);
 	} else {
-		push(&u->waiting, request);
-		fill_ring(u);
+		push(&lane->waiting, request);
+		fill_ring(lane);
 	}
 }
 
@@ -397,10 +449,10 @@ static void submit(struct block_file *file, struct block_file_request *request)
 
 static void kick(struct block_file *file)
 {
-	struct uring_file *u = uring_of(file);
+	struct uring_lane *lane = lane_of(uring_of(file));
 
-	if (!u->reaping)	/* the end of reaping does it for all */
-		hand_over(u);
+	if (!lane->reaping)	/* the end of reaping does it for all */
+		hand_over(lane);
 }
 
 /* `bytes` more are where they belong. true: that was all. */
@@ -413,7 +465,7 @@ static bool moved_on(struct block_file_request *request, uint64_t bytes)
 static void step(struct uring_file *u, struct block_file_request *request, enum uring_step next)
 {
 	state_of(request)->step = next;
-	push(&u->waiting, request);
+	push(&lane_of(u)->waiting, request);
 }
 
 static void zeroes_done(struct uring_file *u, struct block_file_request *request)
@@ -515,21 +567,21 @@ static void completed(struct uring_file *u, struct block_file_request *request, 
 
 static void ring_ready(void *context)
 {
-	struct uring_file *u = context;
+	struct uring_lane *lane = context;
 	struct io_uring_cqe *cqe;
 	unsigned head, seen = 0;
 	eventfd_t count;
 
-	(void)eventfd_read(u->watch.fd, &count);	/* whatever it says: the ring is looked at */
-	u->reaping = true;
+	(void)eventfd_read(lane->watch.fd, &count);	/* whatever it says: the ring is looked at */
+	lane->reaping = true;
 	/* The kernel's side has twice the entries, and is handed nothing before the end: it never overflows. */
-	io_uring_for_each_cqe(&u->ring, head, cqe) {
+	io_uring_for_each_cqe(&lane->ring, head, cqe) {
 		seen++;
-		u->in_ring--;
-		completed(u, io_uring_cqe_get_data(cqe), cqe->res);
+		lane->in_ring--;
+		completed(lane->u, io_uring_cqe_get_data(cqe), cqe->res);
 	}
-	io_uring_cq_advance(&u->ring, seen);
-	batch_end(u);
+	io_uring_cq_advance(&lane->ring, seen);
+	batch_end(lane);
 }
 
 static int size(struct block_file *file, uint64_t *ret_bytes)
@@ -595,17 +647,23 @@ static void free_memory(struct uring_file *u)
 	free(u);
 }
 
+static void close_lane(struct uring_lane *lane)
+{
+	lane->host.ops->watch_remove(lane->host.context, &lane->watch);
+	lane->host.ops->timer_cancel(lane->host.context, &lane->submit_timer);
+	/* By itself the kernel takes a ring apart some time later, and its file, with the locks on it, stays open as long. */
+	(void)io_uring_unregister_files(&lane->ring);
+	io_uring_queue_exit(&lane->ring);
+	(void)close(lane->watch.fd);
+}
+
 static void destroy(struct block_file *file)
 {
 	struct uring_file *u = uring_of(file);
 
-	file->host.ops->watch_remove(file->host.context, &u->watch);
-	file->host.ops->timer_cancel(file->host.context, &u->submit_timer);
-	file->host.ops->timer_cancel(file->host.context, &u->decided_timer);
-	/* By itself the kernel takes a ring apart some time later, and its file, with the locks on it, stays open as long. */
-	(void)io_uring_unregister_files(&u->ring);
-	io_uring_queue_exit(&u->ring);
-	(void)close(u->watch.fd);
+	for (unsigned i = 0; i < u->lane_count; i++)
+		close_lane(&u->lanes[i]);
+	vsp_soon_cancel(&file->host, &u->answer);
 	(void)close(u->fd);
 	free_memory(u);
 }
@@ -718,53 +776,75 @@ static int restrict_ring(struct io_uring *ring)
 	return r ? r : register_with(ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 }
 
-static int bind_ring(struct uring_file *u)
+static int bind_ring(struct uring_lane *lane)
 {
-	int r = io_uring_register_eventfd(&u->ring, u->watch.fd);
+	int r = io_uring_register_eventfd(&lane->ring, lane->watch.fd);
 
 	if (r == 0)
-		r = io_uring_register_files(&u->ring, &u->fd, 1);
+		r = io_uring_register_files(&lane->ring, &lane->u->fd, 1);
 	if (r == 0)
-		r = restrict_ring(&u->ring);
+		r = restrict_ring(&lane->ring);
 	return r;
 }
 
-static int open_ring(struct uring_file *u)
+static int open_lane(struct uring_lane *lane, struct uring_file *u, const struct vsp_host *host)
 {
-	const struct vsp_host *host = &u->file.host;
-	int r = io_uring_queue_init(URING_DEPTH, &u->ring, IORING_SETUP_R_DISABLED);
+	int r;
 
-	if (r < 0)
+	*lane = (struct uring_lane){
+		.u = u,
+		.host = *host,
+		.watch = { .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .ready = ring_ready, .context = lane },
+		.submit_timer = { .expired = submit_again, .context = lane },
+		.submit_call = { .run = submit_unlocked, .context = lane },
+	};
+	if (lane->watch.fd < 0)
+		return -errno;
+	r = io_uring_queue_init(URING_DEPTH, &lane->ring, IORING_SETUP_R_DISABLED);
+	if (r < 0) {
+		(void)close(lane->watch.fd);
 		return r;
-	u->watch = (struct vsp_watch){ .ready = ring_ready, .context = u };
-	u->watch.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	u->submit_timer = (struct vsp_timer){ .expired = submit_again, .context = u };
-	u->decided_timer = (struct vsp_timer){ .expired = answer_decided, .context = u };
-	r = u->watch.fd < 0 ? -errno : bind_ring(u);
+	}
+	r = bind_ring(lane);
 	if (r == 0)
-		r = host->ops->watch_add(host->context, &u->watch);
+		r = host->ops->watch_add(host->context, &lane->watch);
 	if (r == 0)
 		return 0;
-	if (u->watch.fd >= 0)
-		(void)close(u->watch.fd);
-	io_uring_queue_exit(&u->ring);
+	(void)close(lane->watch.fd);
+	io_uring_queue_exit(&lane->ring);
+	return r;
+}
+
+static int open_lanes(struct uring_file *u)
+{
+	const struct vsp_host *host = &u->file.host;
+	const unsigned count = u->lane_count;
+	int r = 0;
+
+	for (u->lane_count = 0; r == 0 && u->lane_count < count; u->lane_count += r == 0)
+		r = open_lane(&u->lanes[u->lane_count], u, host->lanes ? &host->lanes->host[u->lane_count] : host);
+	while (r && u->lane_count)
+		close_lane(&u->lanes[--u->lane_count]);
 	return r;
 }
 
 int block_uring_create(const struct vsp_host *host, int fd, const struct block_uring_options *options,
 		       struct block_file **ret_file)
 {
-	struct uring_file *u = calloc(1, sizeof *u);
+	const unsigned lane_count = host->lanes ? host->lanes->count : 1;
+	struct uring_file *u = calloc(1, sizeof *u + lane_count * sizeof u->lanes[0]);
 	int r;
 
 	if (!u)
 		return -ENOMEM;
+	u->lane_count = lane_count;
+	u->answer = vsp_soon_make(answer_decided, u);
 	u->file.ops = &uring_ops;
 	u->file.host = *host;
 	u->fd = fd;
 	r = open_file(u, options);
 	if (r == 0)
-		r = open_ring(u);
+		r = open_lanes(u);
 	if (r) {
 		free_memory(u);
 		return r;

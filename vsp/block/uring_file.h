@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A file or a block device by one io_uring of its own. */
+/* A file or a block device by an io_uring of its own, or one for each of the host's lanes. */
 #ifndef VSP_BLOCK_URING_FILE_H
 #define VSP_BLOCK_URING_FILE_H
 

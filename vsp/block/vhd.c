@@ -87,8 +87,7 @@ void vhd_answer(struct vhd_disk *v, struct block_request *request)
 		finish(request);
 		return;
 	}
-	if (!v->answered.first)
-		v->disk.host.ops->timer_arm(v->disk.host.context, &v->answer_timer, 0);
+	vsp_soon(&v->disk.host, &v->answer);
 	vhd_queue_push(&v->answered, request);
 }
 
@@ -420,7 +419,7 @@ static void vhd_destroy(struct block_disk *disk)
 {
 	struct vhd_disk *v = vhd_of(disk);
 
-	disk->host.ops->timer_cancel(disk->host.context, &v->answer_timer);
+	vsp_soon_cancel(&disk->host, &v->answer);
 	disk->host.ops->timer_cancel(disk->host.context, &v->commit_timer);
 	if (v->file)
 		v->file->ops->destroy(v->file);
@@ -512,7 +511,7 @@ int vhd_open(struct block_file *file, const struct vhd_options *options, struct 
 	if (!v)
 		return block_failure_set(why, -ENOMEM, "VHD: no memory");
 	block_disk_init(&v->disk, &vhd_ops, &file->host);
-	v->answer_timer = (struct vsp_timer){ .expired = answer_later, .context = v };
+	v->answer = vsp_soon_make(answer_later, v);
 	vhd_commit_init(v);
 	r = open_image(v, file, options, why);
 	if (r) {

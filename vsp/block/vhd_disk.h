@@ -78,8 +78,8 @@ struct vhd_disk {
 	uint32_t *bat;			/* as requests see it */
 	uint8_t *full;			/* a bit a block: every bit of its bitmap is set */
 	bool submitting;		/* nothing may be finished now */
-	struct vhd_queue answered;	/* finished by answer_timer */
-	struct vsp_timer answer_timer;
+	struct vhd_queue answered;	/* finished soon */
+	struct vsp_soon answer;
 
 	struct vhd_block *buckets[VHD_BUCKETS];
 	struct vhd_block *idle_first, *idle_last;	/* the longest idle first */

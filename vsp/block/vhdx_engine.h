@@ -135,7 +135,7 @@ struct vhdx {
 	struct vhdx_io **slabs;
 	unsigned slab_count;
 	struct vhdx_queue done, wait_start, wait_io, wait_room, wait_allocation;
-	struct vsp_timer done_timer;
+	struct vsp_soon run_done;
 	struct vhdx_io *wait_mark, **wait_mark_last;
 
 	struct vhdx_allocation allocations[VHDX_ALLOCATIONS_MAX];

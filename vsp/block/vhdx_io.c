@@ -59,8 +59,7 @@ void vhdx_finish(struct vhdx *v, struct block_request *request, int error)
 		return;
 	}
 	state->error = error;
-	if (!v->done.first)
-		v->disk.host.ops->timer_arm(v->disk.host.context, &v->done_timer, 0);
+	vsp_soon(&v->disk.host, &v->run_done);
 	vhdx_push(&v->done, request);
 }
 

@@ -18,7 +18,7 @@ void vhdx_close(struct vhdx *v)
 {
 	const struct vsp_host *host = &v->disk.host;
 
-	host->ops->timer_cancel(host->context, &v->done_timer);
+	vsp_soon_cancel(host, &v->run_done);
 	host->ops->timer_cancel(host->context, &v->commit_timer);
 	if (v->bat)
 		(void)munmap(v->bat, v->bat_bytes);
@@ -78,7 +78,7 @@ static void set_up(struct vhdx *v, struct block_disk *parent, const struct vhdx_
 	v->chunk_shift = v->layout.chunk_shift;
 	v->page_shift = v->sector_shift + 15;
 	v->wait_mark_last = &v->wait_mark;
-	v->done_timer = (struct vsp_timer){ .expired = vhdx_run_done, .context = v };
+	v->run_done = vsp_soon_make(vhdx_run_done, v);
 	v->commit_timer = (struct vsp_timer){ .expired = vhdx_commit_due, .context = v };
 	*block = (struct block_info){
 		.bytes = info->bytes, .logical_bytes = info->logical_bytes, .physical_bytes = info->physical_bytes,

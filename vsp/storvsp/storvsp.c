@@ -10,74 +10,15 @@
  * - after its completion a request's memory is not touched any more, and a channel is given back when none is under
  *   way.
  */
-#include "storvsp/storvsp.h"
+#include "storvsp/controller.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "storvsp/scsi_dvd.h"
-#include "vmbus/storvsc.h"
-
 #define OFFER_PACKET_BYTES_MAX 128u
 #define COMPLETION_RING_BYTES  (16u + sizeof(struct storvsc_packet) + 8u)	/* descriptor, payload, trailer */
 #define BATCH_MAX              256u	/* packets of one channel before others get their turn */
-
-enum storvsp_phase {
-	PHASE_IDLE,		/* nothing was said yet */
-	PHASE_INITIALIZING,
-	PHASE_VERSION_AGREED,
-	PHASE_READY,
-};
-
-struct storvsp_channel;
-struct detachment;
-
-struct storvsp_request {
-	struct scsi_task task;		/* first */
-	struct storvsp_channel *channel;
-	struct storvsp_request *before, *after;	/* by arrival, over all channels */
-	struct storvsp_request *next;	/* free, or waiting to be sent */
-	uint64_t transaction;
-	struct storvsc_packet packet;	/* the guest's at first, then the answer */
-	struct iovec *iov;		/* kept for the next request */
-	unsigned iov_room;
-};
-
-struct storvsp_channel {
-	struct storvsp *storvsp;
-	struct vmbus_channel *vmbus;
-	struct storvsp_channel *next;
-	struct storvsp_request *free;
-	struct storvsp_request *unsent, **unsent_end;
-	unsigned in_use;		/* requests that are not free */
-	uint64_t batch_ns;		/* when the packets of the last batch were found in the ring */
-	bool primary;
-	bool pumping, closing;
-	bool throttled;			/* more to do, as soon as a request is done */
-	bool to_flush;			/* completions were sent since the last flush */
-	struct vsp_timer again;
-	struct storvsp_request requests[STORVSP_QUEUE_DEPTH];
-};
-
-struct storvsp {
-	struct vmbus_server *server;
-	struct vsp_host host;
-	struct vmbus_device device;
-	unsigned sub_channels_max;
-	enum storvsp_phase phase;
-	struct scsi_unit *units[STORVSP_LUN_COUNT];
-	struct detachment *detachments[STORVSP_LUN_COUNT];	/* of each unit, for its end */
-	struct storvsp_channel *channels;
-	struct storvsp_request *oldest, *newest;
-	bool tell_removed, tell_enumerate;
-
-	bool destroying;
-	unsigned closing_units;		/* and one while storvsp_destroy itself is at work */
-	struct vsp_timer destroy_timer;
-	vsp_callback destroyed;
-	void *destroyed_context;
-};
 
 /* ---- sending */
 
@@ -97,11 +38,12 @@ static void channel_free(struct storvsp_channel *channel)
 {
 	struct storvsp_channel **link = &channel->storvsp->channels;
 	struct vmbus_channel *vmbus = channel->vmbus;
+	const struct vsp_host *host = vmbus_channel_host(vmbus);
 
 	while (*link != channel)
 		link = &(*link)->next;
 	*link = channel->next;
-	channel->storvsp->host.ops->timer_cancel(channel->storvsp->host.context, &channel->again);
+	host->ops->timer_cancel(host->context, &channel->again);
 	for (unsigned i = 0; i < STORVSP_QUEUE_DEPTH; i++)
 		free(channel->requests[i].iov);
 	vmbus_channel_set_context(vmbus, NULL);
@@ -199,7 +141,7 @@ static bool tell(struct storvsp_channel *channel, enum storvsc_operation operati
 }
 
 /* Sent when the guest is ready for it and the ring has room; until then one of a kind stands for all. */
-static void tell_news(struct storvsp *storvsp)
+void storvsp_tell_news(struct storvsp *storvsp)
 {
 	struct storvsp_channel *channel = primary_of(storvsp);
 
@@ -211,28 +153,13 @@ static void tell_news(struct storvsp *storvsp)
 		storvsp->tell_enumerate = false;
 }
 
-static void flush_channels(struct storvsp *storvsp)
+void storvsp_flush(struct storvsp *storvsp)
 {
 	for (struct storvsp_channel *channel = storvsp->channels; channel; channel = channel->next) {
 		if (channel->to_flush && !channel->closing)
 			vmbus_channel_flush(channel->vmbus);
 		channel->to_flush = false;
 	}
-}
-
-/* The guest sees it by looking: that brings it to the unit attention of a unit, or to its absence. */
-static void units_changed(void *context)
-{
-	struct storvsp *storvsp = context;
-
-	storvsp->tell_enumerate = true;
-	tell_news(storvsp);
-	flush_channels(storvsp);
-}
-
-static void units_batched(void *context)
-{
-	flush_channels(context);
 }
 
 /* ---- the list */
@@ -477,12 +404,34 @@ static void create_sub_channels(struct storvsp_request *request)
 	struct storvsp *storvsp = request->channel->storvsp;
 	const unsigned count = request->packet.sub_channel_count;
 
-	if (count == 0 || count > storvsp->sub_channels_max)
+	if (count == 0 || count > storvsp->sub_channels_max) {
 		answer_status(request, STORVSC_STATUS_INVALID_PARAMETER);
-	else if (vmbus_device_offer_subchannels(&storvsp->device, count))
+	} else if (storvsp->growing) {
 		answer_status(request, STORVSC_STATUS_INVALID_DEVICE_STATE);
-	else
-		answer_status(request, STORVSC_STATUS_SUCCESS);
+	} else {
+		storvsp->growing = request;
+		storvsp->host.ops->timer_arm(storvsp->host.context, &storvsp->grow_timer, 0);
+	}
+}
+
+static void grow(void *context)
+{
+	struct storvsp *storvsp = context;
+	struct storvsp_request *request = storvsp->growing;
+
+	storvsp->growing = NULL;
+	answer_status(request, vmbus_device_offer_subchannels(&storvsp->device, request->packet.sub_channel_count) == 0 ?
+		      STORVSC_STATUS_SUCCESS : STORVSC_STATUS_INVALID_DEVICE_STATE);
+	storvsp_flush(storvsp);
+}
+
+static void grow_no_more(struct storvsp *storvsp)
+{
+	if (!storvsp->growing)
+		return;
+	storvsp->host.ops->timer_cancel(storvsp->host.context, &storvsp->grow_timer);
+	request_free(storvsp->growing);
+	storvsp->growing = NULL;
 }
 
 static void negotiate(struct storvsp_request *request)
@@ -598,6 +547,7 @@ static bool read_batch(struct storvsp_channel *channel)
 static void pump(struct storvsp_channel *channel)
 {
 	struct storvsp *storvsp = channel->storvsp;
+	const struct vsp_host *host = vmbus_channel_host(channel->vmbus);
 
 	if (channel->pumping || channel->closing)
 		return;
@@ -607,8 +557,8 @@ static void pump(struct storvsp_channel *channel)
 	channel->pumping = false;
 	/* Only the end of the batch has stopped it. Else it goes on when a request is done or room is made. */
 	if (channel->throttled && may_read(channel))
-		storvsp->host.ops->timer_arm(storvsp->host.context, &channel->again, 0);
-	tell_news(storvsp);
+		host->ops->timer_arm(host->context, &channel->again, 0);
+	storvsp_tell_news(storvsp);
 	kick_units(storvsp);
 	if (channel->closing && channel->in_use == 0)
 		channel_free(channel);
@@ -620,7 +570,7 @@ static void pump_again(void *context)
 	struct storvsp *storvsp = channel->storvsp;
 
 	pump(channel);
-	flush_channels(storvsp);
+	storvsp_flush(storvsp);
 }
 
 /* ---- the device */
@@ -668,9 +618,12 @@ static void device_closing(void *device, struct vmbus_channel *vmbus)
 {
 	struct storvsp *storvsp = device;
 	struct storvsp_channel *channel = vmbus_channel_context(vmbus);
+	const struct vsp_host *host = vmbus_channel_host(vmbus);
 
-	if (channel->primary)
+	if (channel->primary) {
 		storvsp->phase = PHASE_IDLE;
+		grow_no_more(storvsp);
+	}
 	channel->closing = true;
 	while (channel->unsent) {
 		struct storvsp_request *request = channel->unsent;
@@ -679,7 +632,7 @@ static void device_closing(void *device, struct vmbus_channel *vmbus)
 		request_free(request);
 	}
 	drop_resets(channel);
-	storvsp->host.ops->timer_cancel(storvsp->host.context, &channel->again);
+	host->ops->timer_cancel(host->context, &channel->again);
 	if (channel->in_use == 0 && !channel->pumping)
 		channel_free(channel);
 }
@@ -711,6 +664,8 @@ int storvsp_create(struct vmbus_server *server, const struct vsp_host *host, con
 	storvsp->sub_channels_max = options->sub_channels_max;
 	storvsp->device.ops = &device_ops;
 	storvsp->device.context = storvsp;
+	storvsp->device.lanes = host->lanes;
+	storvsp->grow_timer = (struct vsp_timer){ .expired = grow, .context = storvsp };
 	storvsp->device.offer = (struct vmbus_offer){
 		.interface = STORVSC_SCSI_INTERFACE,
 		.instance = options->instance,
@@ -737,7 +692,7 @@ static void device_removed(void *context)
 }
 
 /* All requests are answered when all units are closed: only then may the guest learn that its channels go away. */
-static void unit_gone(struct storvsp *storvsp)
+void storvsp_unit_gone(struct storvsp *storvsp)
 {
 	if (--storvsp->closing_units == 0 && storvsp->destroying)
 		vmbus_device_remove(storvsp->server, &storvsp->device, device_removed, storvsp);
@@ -745,45 +700,7 @@ static void unit_gone(struct storvsp *storvsp)
 
 static void destroy_begun(void *context)
 {
-	unit_gone(context);
-}
-
-/* ---- units */
-
-struct detachment {
-	struct storvsp *storvsp;
-	vsp_callback done;
-	void *context;
-};
-
-static void unit_detached(void *context)
-{
-	const struct detachment detachment = *(struct detachment *)context;
-
-	free(context);
-	if (detachment.done)
-		detachment.done(detachment.context);
-	unit_gone(detachment.storvsp);
-}
-
-int storvsp_detach(struct storvsp *storvsp, unsigned lun, vsp_callback done, void *context)
-{
-	struct detachment *detachment;
-	struct scsi_unit *unit;
-
-	if (lun >= STORVSP_LUN_COUNT || !storvsp->units[lun])
-		return -ENOENT;
-	unit = storvsp->units[lun];
-	detachment = storvsp->detachments[lun];
-	*detachment = (struct detachment){ storvsp, done, context };
-	storvsp->units[lun] = NULL;
-	storvsp->detachments[lun] = NULL;
-	storvsp->closing_units++;
-	scsi_unit_close(unit, unit_detached, detachment);
-	storvsp->tell_removed = true;
-	tell_news(storvsp);
-	flush_channels(storvsp);
-	return 0;
+	storvsp_unit_gone(context);
 }
 
 void storvsp_destroy(struct storvsp *storvsp, vsp_callback done, void *context)
@@ -797,97 +714,4 @@ void storvsp_destroy(struct storvsp *storvsp, vsp_callback done, void *context)
 			(void)storvsp_detach(storvsp, lun, NULL, NULL);	/* it is there */
 	storvsp->destroy_timer = (struct vsp_timer){ .expired = destroy_begun, .context = storvsp };
 	storvsp->host.ops->timer_arm(storvsp->host.context, &storvsp->destroy_timer, 0);
-}
-
-static int attach(struct storvsp *storvsp, unsigned lun, const struct scsi_unit_type *type, const uint8_t id[16],
-		  struct block_disk *disk)
-{
-	const struct scsi_unit_events events = { units_changed, units_batched, storvsp };
-	struct detachment *detachment;
-	struct scsi_unit *unit;
-
-	if (storvsp->destroying)
-		return -ENODEV;
-	if (lun >= STORVSP_LUN_COUNT)
-		return -EINVAL;
-	if (storvsp->units[lun])
-		return -EEXIST;
-	detachment = calloc(1, sizeof *detachment);	/* now, so that detaching cannot fail */
-	unit = detachment ? scsi_unit_new(type, &storvsp->host, id, disk, &events) : NULL;
-	if (!unit) {
-		free(detachment);
-		return -ENOMEM;
-	}
-	storvsp->units[lun] = unit;
-	storvsp->detachments[lun] = detachment;
-	units_changed(storvsp);
-	return 0;
-}
-
-int storvsp_attach_disk(struct storvsp *storvsp, unsigned lun, struct block_disk *disk)
-{
-	return attach(storvsp, lun, &scsi_disk_type, disk->info.id, disk);
-}
-
-int storvsp_refresh(struct storvsp *storvsp, unsigned lun)
-{
-	const struct scsi_unit *unit = lun < STORVSP_LUN_COUNT ? storvsp->units[lun] : NULL;
-
-	return unit && unit->disk ? block_refresh(unit->disk) : -ENOENT;
-}
-
-static bool medium_ok(const struct block_disk *disk)
-{
-	return disk->info.logical_bytes <= scsi_dvd_type.block_bytes;
-}
-
-int storvsp_attach_dvd(struct storvsp *storvsp, unsigned lun, const uint8_t id[16], struct block_disk *medium)
-{
-	return medium && !medium_ok(medium) ? -EINVAL : attach(storvsp, lun, &scsi_dvd_type, id, medium);
-}
-
-static struct scsi_unit *find_dvd(const struct storvsp *storvsp, unsigned lun)
-{
-	struct scsi_unit *unit = lun < STORVSP_LUN_COUNT ? storvsp->units[lun] : NULL;
-
-	return unit && unit->type == &scsi_dvd_type ? unit : NULL;
-}
-
-int storvsp_dvd_insert(struct storvsp *storvsp, unsigned lun, struct block_disk *medium)
-{
-	struct scsi_unit *unit = find_dvd(storvsp, lun);
-
-	if (!unit)
-		return -ENOENT;
-	if (!medium_ok(medium))
-		return -EINVAL;
-	if (unit->disk)
-		return -EBUSY;
-	scsi_dvd_insert(unit, medium);
-	return 0;
-}
-
-int storvsp_dvd_eject(struct storvsp *storvsp, unsigned lun)
-{
-	struct scsi_unit *unit = find_dvd(storvsp, lun);
-
-	if (!unit)
-		return -ENOENT;
-	scsi_dvd_eject(unit);
-	return 0;
-}
-
-bool storvsp_dvd_loaded(const struct storvsp *storvsp, unsigned lun)
-{
-	const struct scsi_unit *unit = find_dvd(storvsp, lun);
-
-	return unit && unit->disk;
-}
-
-int storvsp_lun_stats(const struct storvsp *storvsp, unsigned lun, struct storvsp_lun_stats *ret_stats)
-{
-	if (lun >= STORVSP_LUN_COUNT || !storvsp->units[lun])
-		return -ENOENT;
-	*ret_stats = storvsp->units[lun]->stats;
-	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The provider behind a guest's synthetic SCSI controller: 64 units on path 0, target 0, because guests remove and
- * resize units on other paths wrongly. All calls on the host's thread.
+ * resize units on other paths wrongly. All calls on the host's thread; with lanes, and the lock, on the bus' thread.
  */
 #ifndef VSP_STORVSP_STORVSP_H
 #define VSP_STORVSP_STORVSP_H

@@ -8,6 +8,11 @@
 
 #define PACKET_BYTES_DEFAULT 4096u	/* what guests take when their driver says nothing else */
 
+static const struct vsp_host *lane_host(const struct channel_group *group, unsigned index)
+{
+	return group->lanes ? &group->lanes->host[1 + index % (group->lanes->count - 1)] : group->host;
+}
+
 struct vmbus_channel *channel_new(struct server_device *device, struct vmbus_channel *primary, unsigned index)
 {
 	struct vmbus_channel *channel = calloc(1, sizeof *channel);
@@ -16,6 +21,8 @@ struct vmbus_channel *channel_new(struct server_device *device, struct vmbus_cha
 		return NULL;
 	channel->server = device->server;
 	channel->device = device;
+	channel->group = device->device->lanes ? &device->own_group : &device->server->group;
+	channel->host = lane_host(channel->group, index);
 	channel->control.offer = primary ? primary->control.offer : device->device->offer;
 	channel->control.primary = primary ? &primary->control : NULL;
 	channel->control.index = (uint16_t)index;
@@ -33,6 +40,7 @@ struct vmbus_channel *channel_new_expelled(struct vmbus_server *server, const st
 	if (!channel)
 		return NULL;
 	channel->server = server;
+	channel_expel(channel);
 	channel->control.offer.interface = *interface;
 	channel->control.offer.instance = *instance;
 	channel->control.index = index;
@@ -41,9 +49,11 @@ struct vmbus_channel *channel_new_expelled(struct vmbus_server *server, const st
 	return channel;
 }
 
-static const struct vsp_host *host_of(const struct vmbus_channel *channel)
+void channel_expel(struct vmbus_channel *channel)
 {
-	return channel->server->host;
+	channel->device = NULL;
+	channel->group = &channel->server->group;
+	channel->host = channel->server->host;
 }
 
 static void rang(void *context)
@@ -51,20 +61,20 @@ static void rang(void *context)
 	struct vmbus_channel *channel = context;
 
 	channel->counters.signals_received++;
-	if (channel->server->paused) {
+	if (channel->group->paused) {
 		channel->rung = true;
 		return;
 	}
-	server_enter(channel->server);
+	group_enter(channel->group);
 	channel_attend(channel);
-	server_leave(channel->server);
+	group_leave(channel->group);
 }
 
 /* ---- opening and closing */
 
 static uint8_t **map_pages(struct vmbus_channel *channel, const struct gpadl *gpadl, unsigned count)
 {
-	const struct vsp_host *host = host_of(channel);
+	const struct vsp_host *host = channel->host;
 	uint8_t **pages = calloc(count, sizeof *pages);
 	struct gpa_cursor cursor;
 	uint32_t bytes;
@@ -109,43 +119,8 @@ static uint32_t connection_of(const struct vmbus_channel *channel)
 
 static void close_doorbell(struct vmbus_channel *channel)
 {
-	channel->server->open_count--;
-	host_of(channel)->ops->doorbell_close(host_of(channel)->context, connection_of(channel));
-}
-
-int channel_attach(struct vmbus_channel *channel, const struct channel_indices *resume)
-{
-	const struct vsp_host *host = host_of(channel);
-	const struct vmbus_device *device = channel->device->device;
-	int (*tell)(void *, struct vmbus_channel *) =
-		resume && device->ops->restored ? device->ops->restored : device->ops->opened;
-	int r;
-
-	channel->context = NULL;
-	channel->closing = channel->broken = channel->announced = channel->signal_due = channel->rung = false;
-	channel->unread = false;
-	r = map_rings(channel, resume);
-	if (r == 0)
-		r = host->ops->doorbell_open(host->context, connection_of(channel), rang, channel);
-	if (r) {
-		channel_unmap(channel);
-		return r;
-	}
-	channel->attached = true;
-	channel->server->open_count++;
-	r = tell(device->context, channel);
-	if (r) {
-		close_doorbell(channel);
-		channel_unmap(channel);
-	}
-	return r;
-}
-
-void channel_detach(struct vmbus_channel *channel)
-{
-	close_doorbell(channel);
-	channel->closing = true;
-	channel->device->device->ops->closing(channel->device->device->context, channel);
+	channel->group->open_count--;
+	channel->host->ops->doorbell_close(channel->host->context, connection_of(channel));
 }
 
 /* It is no longer on the channel's list. */
@@ -158,12 +133,12 @@ static void let_go(struct vmbus_channel *channel, struct held_gpadl *held)
 	free(held);
 }
 
-void channel_unmap(struct vmbus_channel *channel)
+static void unmap(struct vmbus_channel *channel)
 {
 	struct held_gpadl *held;
 
 	if (channel->dirty)
-		TAILQ_REMOVE(&channel->server->dirty, channel, dirty_link);
+		TAILQ_REMOVE(&channel->group->dirty, channel, dirty_link);
 	channel->dirty = channel->attached = channel->closing = false;
 	while ((held = SLIST_FIRST(&channel->gpadls))) {
 		SLIST_REMOVE_HEAD(&channel->gpadls, link);
@@ -178,9 +153,63 @@ void channel_unmap(struct vmbus_channel *channel)
 	channel->packet_max = channel->iov_max = 0;
 }
 
+static int attach(struct vmbus_channel *channel, const struct channel_indices *resume)
+{
+	const struct vsp_host *host = channel->host;
+	const struct vmbus_device *device = channel->device->device;
+	int (*tell)(void *, struct vmbus_channel *) =
+		resume && device->ops->restored ? device->ops->restored : device->ops->opened;
+	int r;
+
+	channel->context = NULL;
+	channel->closing = channel->broken = channel->announced = channel->signal_due = channel->rung = false;
+	channel->unread = channel->let_go = false;
+	r = map_rings(channel, resume);
+	if (r == 0)
+		r = host->ops->doorbell_open(host->context, connection_of(channel), rang, channel);
+	if (r) {
+		unmap(channel);
+		return r;
+	}
+	channel->attached = true;
+	channel->group->open_count++;
+	r = tell(device->context, channel);
+	if (r) {
+		close_doorbell(channel);
+		unmap(channel);
+	}
+	return r;
+}
+
+int channel_attach(struct vmbus_channel *channel, const struct channel_indices *resume)
+{
+	int r;
+
+	group_enter(channel->group);
+	r = attach(channel, resume);
+	group_leave(channel->group);
+	return r;
+}
+
+void channel_detach(struct vmbus_channel *channel)
+{
+	const struct vmbus_device *device = channel->device->device;
+	struct channel_group *group = channel->group;
+
+	group_enter(group);
+	close_doorbell(channel);
+	channel->closing = true;
+	device->ops->closing(device->context, channel);
+	group_leave(group);
+}
+
 void channel_free(struct vmbus_channel *channel)
 {
-	channel_unmap(channel);
+	struct channel_group *group = channel->group;
+
+	group_enter(group);
+	unmap(channel);
+	group_leave(group);
 	free(channel);
 }
 
@@ -188,21 +217,31 @@ void channel_abandon(struct vmbus_channel *channel)
 {
 	if (channel->attached && !channel->closing)
 		close_doorbell(channel);
-	channel_free(channel);
+	unmap(channel);
+	free(channel);
+}
+
+void channel_release(struct vmbus_channel *channel)
+{
+	unmap(channel);
+	control_closed(&channel->server->control, &channel->control);
 }
 
 void vmbus_channel_closed(struct vmbus_channel *channel)
 {
 	struct vmbus_server *server = channel->server;
+	struct channel_group *group = channel->group;
 
 	if (!channel->closing) {
-		server_log(server, "a device closes channel %u, which the guest has open", channel->control.relid);
-		return;
+		group_log(group, "a device closes channel %u, which the guest has open", channel->control.relid);
+	} else if (group->lanes) {
+		channel->let_go = true;
+		group->host->ops->timer_arm(group->host->context, &group->release, 0);
+	} else {
+		server_enter(server);
+		channel_release(channel);
+		server_leave(server);
 	}
-	server_enter(server);
-	channel_unmap(channel);
-	control_closed(&server->control, &channel->control);
-	server_leave(server);
 }
 
 /* ---- signals */
@@ -216,17 +255,17 @@ static bool usable(const struct vmbus_channel *channel)
 static int break_channel(struct vmbus_channel *channel, const char *why)
 {
 	if (!channel->broken)
-		server_log(channel->server, "channel %u is dead: %s", channel->control.relid, why);
+		group_log(channel->group, "channel %u is dead: %s", channel->control.relid, why);
 	channel->broken = true;
 	return -EPROTO;
 }
 
 void channel_signal_if_due(struct vmbus_channel *channel)
 {
-	const struct vsp_host *host = host_of(channel);
+	const struct vsp_host *host = channel->host;
 	uint32_t vp = channel->control.open.target_vp;
 
-	if (!channel->signal_due || !channel->announced || channel->server->paused || !usable(channel))
+	if (!channel->signal_due || !channel->announced || channel->group->paused || !usable(channel))
 		return;
 	channel->signal_due = false;
 	if (vp == VMBUS_VP_NONE)
@@ -239,18 +278,22 @@ void channel_signal_if_due(struct vmbus_channel *channel)
 
 void channel_announce(struct vmbus_channel *channel)
 {
+	group_enter(channel->group);
 	channel->announced = true;
 	channel_signal_if_due(channel);
+	group_leave(channel->group);
 }
 
 void channel_resume(struct vmbus_channel *channel)
 {
 	if (!usable(channel))
 		return;
+	group_enter(channel->group);
 	channel_signal_if_due(channel);
 	if (channel->rung)
 		channel_attend(channel);
 	channel->rung = false;
+	group_leave(channel->group);
 }
 
 static void publish_read(struct vmbus_channel *channel)
@@ -266,7 +309,7 @@ void channel_publish(struct vmbus_channel *channel)
 	publish_read(channel);
 	if (channel->out.published != channel->out.write) {
 		channel->counters.batches_sent++;
-		channel->server->sent = true;
+		channel->group->sent = true;
 		channel->signal_due |= vmbus_ring_publish_write(&channel->out);
 	}
 	channel_signal_if_due(channel);
@@ -390,7 +433,7 @@ static int take_ranges(struct vmbus_channel *channel, uint32_t descriptor_bytes,
 	memcpy(&header, channel->packet, sizeof header);
 	gpa_cursor_init(&cursor, channel->packet + sizeof header, (uint32_t)(descriptor_bytes - sizeof header),
 			header.range_count);
-	return resolve(host_of(channel), &cursor, &channel->iov, &channel->iov_max, &out->range);
+	return resolve(channel->host, &cursor, &channel->iov, &channel->iov_max, &out->range);
 }
 
 static int take_packet(struct vmbus_channel *channel, const struct vmbus_packet_descriptor *descriptor,
@@ -462,7 +505,7 @@ int vmbus_channel_read(struct vmbus_channel *channel, struct vmbus_packet *out)
 		publish_read(channel);
 		channel_signal_if_due(channel);
 	}
-	server_mark_dirty(channel);
+	group_mark_dirty(channel);
 	return 1;
 }
 
@@ -505,7 +548,7 @@ static int send_packet(struct vmbus_channel *channel, struct vmbus_packet_descri
 	if (r)
 		return r;
 	channel->counters.packets_sent++;
-	server_mark_dirty(channel);
+	group_mark_dirty(channel);
 	return 0;
 }
 
@@ -552,7 +595,7 @@ int vmbus_channel_send_transfer(struct vmbus_channel *channel, uint16_t set_id, 
 
 void vmbus_channel_flush(struct vmbus_channel *channel)
 {
-	if (!channel->server->paused)
+	if (!channel->group->paused)
 		channel_publish(channel);
 }
 
@@ -601,7 +644,7 @@ static struct held_gpadl *hold(struct vmbus_channel *channel, struct gpadl *gpad
 	if (!held)
 		return NULL;
 	gpadl_pieces(gpadl, &cursor);
-	if (resolve(host_of(channel), &cursor, &iov, &max, &held->range)) {
+	if (resolve(channel->host, &cursor, &iov, &max, &held->range)) {
 		free(iov);
 		free(held);
 		return NULL;
@@ -614,7 +657,7 @@ static struct held_gpadl *hold(struct vmbus_channel *channel, struct gpadl *gpad
 
 int vmbus_channel_gpadl_get(struct vmbus_channel *channel, uint32_t gpadl, struct vmbus_gpa_range *out)
 {
-	struct gpadl *found = control_find_gpadl(&channel->server->control, gpadl);
+	struct gpadl *found = channel->group->lanes ? NULL : control_find_gpadl(&channel->server->control, gpadl);
 	struct held_gpadl *held;
 
 	if (!usable(channel) || !found || found->relid != channel->control.relid)
@@ -668,5 +711,5 @@ void vmbus_channel_set_context(struct vmbus_channel *channel, void *context)
 
 const struct vsp_host *vmbus_channel_host(const struct vmbus_channel *channel)
 {
-	return host_of(channel);
+	return channel->host;
 }

@@ -62,6 +62,9 @@ struct vmbus_device {
 	struct vmbus_offer offer;
 	const struct vmbus_device_ops *ops;
 	void *context;			/* handed to the callbacks as `device` */
+	/* Channel i is served by lane 1 + i, modulo their number. NULL: by the bus' thread. Such a device has no GPADLs but its
+	 * rings. */
+	const struct vsp_lanes *lanes;
 	void *server_data;		/* the server's own */
 };
 
@@ -101,7 +104,7 @@ unsigned vmbus_channel_index(const struct vmbus_channel *channel);	/* 0 primary,
 struct vmbus_device *vmbus_channel_device(struct vmbus_channel *channel);
 void *vmbus_channel_context(const struct vmbus_channel *channel);	/* what the device set for this channel */
 void vmbus_channel_set_context(struct vmbus_channel *channel, void *context);
-const struct vsp_host *vmbus_channel_host(const struct vmbus_channel *channel);
+const struct vsp_host *vmbus_channel_host(const struct vmbus_channel *channel);	/* of its lane */
 
 /* Next packet. 1; 0 when there is none (the guest rings when there is one again); -EPROTO when the guest broke the
  * ring or named memory that is not RAM: the channel is dead until it is closed, further reads say the same. */

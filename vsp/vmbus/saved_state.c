@@ -164,13 +164,16 @@ int vmbus_server_save(struct vmbus_server *server, void **out_state, size_t *out
 	const struct gpadl *gpadl;
 	struct output out = { 0 };
 
-	if (!server->paused || !at_rest(server))
+	if (!server->group.paused || !at_rest(server))
 		return -EBUSY;
 	put(&out, &head, sizeof head);
 	TAILQ_FOREACH(gpadl, &control->gpadls, link)
 		put_gpadl(&out, gpadl);
-	TAILQ_FOREACH(channel, &control->channels, link)
+	TAILQ_FOREACH(channel, &control->channels, link) {
+		group_lock(channel_of(channel)->group);
 		put_channel(&out, channel_of(channel));
+		group_unlock(channel_of(channel)->group);
+	}
 	STAILQ_FOREACH(message, &control->messages, link)
 		put_message(&out, message);
 	if (out.failed) {
@@ -311,12 +314,14 @@ static int get_channel(struct vmbus_server *server, struct input *in)
 		channel->control.state = CONTROL_CLOSED;
 		return r;
 	}
+	group_enter(channel->group);
 	channel->broken = state.broken;
 	channel->announced = state.announced;
 	channel->signal_due = state.signal_due;
 	/* Whatever the guest or the device did last: both look again. */
 	channel->rung = true;
-	server_mark_dirty(channel);
+	group_mark_dirty(channel);
+	group_leave(channel->group);
 	return 0;
 }
 
@@ -367,7 +372,8 @@ int vmbus_server_restore(struct vmbus_server *server, const void *state, size_t 
 	if (server->control.state != CONTROL_DISCONNECTED || server->control.gpadl_count ||
 	    server->control.message_count)
 		return -EINVAL;
-	server->paused = server->restoring = true;
+	server_set_paused(server, true);
+	server->restoring = true;
 	server_enter(server);
 	r = get_all(server, &in);
 	server->restoring = false;

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Carries out what the control plane decides: messages, doorbells, callbacks, and the clock that it lacks. */
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,49 +11,27 @@
 #define RETRY_NS_MIN       (1 * MILLISECOND_NS)
 #define RETRY_NS_MAX       (64 * MILLISECOND_NS)
 #define RETRY_NS_DEAF      (1000 * MILLISECOND_NS)	/* the guest has its SynIC off */
-#define WATCHDOG_NS        (1000 * MILLISECOND_NS)
-#define WATCHDOG_IDLE_NS   (10000 * MILLISECOND_NS)	/* when only a lost doorbell could be found */
 #define STALL_TOLD_100NS   (5 * SECOND_100NS)
 #define RESCIND_AFTER_100NS (2 * SECOND_100NS)		/* Linux does not survive offers that flap */
 #define EXPEL_AFTER_100NS  (10 * SECOND_100NS)
-#define LOG_WINDOW_100NS   (10 * SECOND_100NS)
-#define LOG_LINES          16u				/* in a window: guests can make any of them happen */
 
 uint64_t server_now(const struct vmbus_server *server)
 {
 	return server->host->ops->reference_time(server->host->context);
 }
 
-void server_log(struct vmbus_server *server, const char *format, ...)
+static void arm_retry(struct vmbus_server *server, uint64_t after_ns)
 {
-	uint64_t now = server_now(server);
-	char text[160];
-	va_list arguments;
-
-	if (now - server->log_window >= LOG_WINDOW_100NS) {
-		server->log_window = now;
-		server->log_lines = 0;
-	}
-	if (server->log_lines++ >= LOG_LINES)
-		return;
-	va_start(arguments, format);
-	(void)vsnprintf(text, sizeof text, format, arguments);
-	va_end(arguments);
-	server->host->ops->log(server->host->context, text);
+	if (!server->retry_armed)
+		server->host->ops->timer_arm(server->host->context, &server->retry, after_ns);
+	server->retry_armed = true;
 }
 
-static void arm(struct vmbus_server *server, struct vsp_timer *timer, bool *armed, uint64_t after_ns)
+static void disarm_retry(struct vmbus_server *server)
 {
-	if (!*armed)
-		server->host->ops->timer_arm(server->host->context, timer, after_ns);
-	*armed = true;
-}
-
-static void disarm(struct vmbus_server *server, struct vsp_timer *timer, bool *armed)
-{
-	if (*armed)
-		server->host->ops->timer_cancel(server->host->context, timer);
-	*armed = false;
+	if (server->retry_armed)
+		server->host->ops->timer_cancel(server->host->context, &server->retry);
+	server->retry_armed = false;
 }
 
 /* ---- messages to the guest */
@@ -92,8 +68,7 @@ static void deliver_messages(struct vmbus_server *server)
 			if (!server->stalled)
 				server->stalled_since = server_now(server);
 			server->stalled = true;
-			arm(server, &server->retry, &server->retry_armed,
-			    r == -EAGAIN ? server->retry_ns : RETRY_NS_DEAF);
+			arm_retry(server, r == -EAGAIN ? server->retry_ns : RETRY_NS_DEAF);
 			if (server->retry_ns < RETRY_NS_MAX)
 				server->retry_ns *= 2;
 			return;
@@ -119,6 +94,8 @@ static void device_gone(struct server_device *entry)
 	vsp_callback done = entry->done;
 	void *context = entry->done_context;
 
+	if (entry->own_group.lanes)
+		group_stop(&entry->own_group);
 	TAILQ_REMOVE(&entry->server->devices, entry, link);
 	entry->server->leaving_count -= entry->state != DEVICE_HERE;
 	entry->device->server_data = NULL;
@@ -150,6 +127,8 @@ int vmbus_device_add(struct vmbus_server *server, struct vmbus_device *device)
 		.added_at = server_now(server),
 		.state = DEVICE_HERE,
 	};
+	if (device->lanes)
+		group_init(&entry->own_group, server, device->lanes, NULL);
 	entry->primary = channel_new(entry, NULL, 0);
 	if (entry->primary)
 		r = control_add(&server->control, &entry->primary->control);
@@ -251,7 +230,7 @@ static void let_go(struct server_device *entry)
 
 	TAILQ_FOREACH(channel, &entry->server->control.channels, link)
 		if (channel_of(channel)->device == entry)
-			channel_of(channel)->device = NULL;
+			channel_expel(channel_of(channel));
 	device_gone(entry);
 }
 
@@ -313,8 +292,11 @@ static void attach(struct vmbus_server *server, struct vmbus_channel *channel)
 		server_log(server, "channel %u does not open: %s", channel->control.relid, strerror(-r));
 	control_opened(&server->control, &channel->control, r == 0);
 	/* A guest may have written before it asked to open; then nobody rings. */
-	if (r == 0)
-		channel_attend(channel);
+	if (r)
+		return;
+	group_enter(channel->group);
+	channel_attend(channel);
+	group_leave(channel->group);
 }
 
 static void connect_socket(struct vmbus_server *server)
@@ -334,7 +316,7 @@ static void quiet(struct vmbus_server *server)
 		server->connector->reset(server->connector->context);
 
 	/* What could not be delivered is dropped; what comes now need not wait for that. */
-	disarm(server, &server->retry, &server->retry_armed);
+	disarm_retry(server);
 	forget_stall(server);
 	server->reset_done = NULL;
 	if (done)
@@ -374,50 +356,13 @@ static void act(struct vmbus_server *server)
 
 /* ---- the loop's end */
 
-void server_mark_dirty(struct vmbus_channel *channel)
-{
-	struct vmbus_server *server = channel->server;
-
-	if (channel->dirty)
-		return;
-	channel->dirty = true;
-	TAILQ_INSERT_TAIL(&server->dirty, channel, dirty_link);
-	if (server->depth == 0 && !server->paused)
-		arm(server, &server->flush, &server->flush_armed, 0);
-}
-
-static void publish(struct vmbus_server *server)
-{
-	struct vmbus_channel *channel;
-
-	while ((channel = TAILQ_FIRST(&server->dirty))) {
-		TAILQ_REMOVE(&server->dirty, channel, dirty_link);
-		channel->dirty = false;
-		channel_publish(channel);
-	}
-}
-
 static bool worth_watching(const struct vmbus_server *server)
 {
-	return server->leaving_count || server->sent || server->control.message_count ||
+	return server->leaving_count || server->group.sent || server->control.message_count ||
 	       server->control.state == CONTROL_RESETTING;
 }
 
-/* Soon while there is something to watch; now and then for what nobody here can know of. */
-static void arm_watchdog(struct vmbus_server *server)
-{
-	const bool worth = worth_watching(server), open = server->open_count != 0;
-
-	if (server->watchdog_idles && (worth || !open))
-		disarm(server, &server->watchdog, &server->watchdog_armed);
-	if (!worth && !open)
-		return;
-	if (!server->watchdog_armed)
-		server->watchdog_idles = !worth;
-	arm(server, &server->watchdog, &server->watchdog_armed, worth ? WATCHDOG_NS : WATCHDOG_IDLE_NS);
-}
-
-static void settle(struct vmbus_server *server)
+void server_settle(struct vmbus_server *server)
 {
 	do {
 		act(server);
@@ -425,33 +370,14 @@ static void settle(struct vmbus_server *server)
 	if (server->control.offers_sent && !server->offered)
 		server->offers_at = server_now(server);
 	server->offered = server->control.offers_sent;
-	if (server->paused)
+	if (server->group.paused)
 		return;
-	publish(server);
+	group_publish(&server->group);
 	deliver_messages(server);
-	arm_watchdog(server);
+	group_arm_watchdog(&server->group, worth_watching(server));
 }
 
-void server_enter(struct vmbus_server *server)
-{
-	server->depth++;
-}
-
-void server_leave(struct vmbus_server *server)
-{
-	if (server->depth == 1)
-		settle(server);
-	server->depth--;
-}
-
-static void flush_expired(void *context)
-{
-	struct vmbus_server *server = context;
-
-	server->flush_armed = false;
-	server_enter(server);
-	server_leave(server);
-}
+/* ---- the watchdog */
 
 static void tell_stall(struct vmbus_server *server)
 {
@@ -480,13 +406,9 @@ static void tell_slow_closing(struct vmbus_server *server)
 static void watchdog_expired(void *context)
 {
 	struct vmbus_server *server = context;
-	struct control_channel *channel;
 
-	server->watchdog_armed = false;
 	server_enter(server);
-	server->sent = false;
-	TAILQ_FOREACH(channel, &server->control.channels, link)
-		server->sent |= channel_watch(channel_of(channel));
+	group_watch(&server->group);
 	tell_stall(server);
 	tell_slow_closing(server);
 	server_leave(server);
@@ -511,19 +433,16 @@ struct vmbus_server *vmbus_server_new(const struct vmbus_server_config *config)
 	server->host = config->host;
 	server->retry_ns = RETRY_NS_MIN;
 	server->retry = (struct vsp_timer){ .expired = retry_expired, .context = server };
-	server->flush = (struct vsp_timer){ .expired = flush_expired, .context = server };
-	server->watchdog = (struct vsp_timer){ .expired = watchdog_expired, .context = server };
 	control_init(&server->control, &limits);
 	TAILQ_INIT(&server->devices);
-	TAILQ_INIT(&server->dirty);
+	group_init(&server->group, server, NULL, watchdog_expired);
 	return server;
 }
 
 static void stop_timers(struct vmbus_server *server)
 {
-	disarm(server, &server->retry, &server->retry_armed);
-	disarm(server, &server->flush, &server->flush_armed);
-	disarm(server, &server->watchdog, &server->watchdog_armed);
+	disarm_retry(server);
+	group_stop(&server->group);
 }
 
 void vmbus_server_free(struct vmbus_server *server)
@@ -540,6 +459,8 @@ void vmbus_server_free(struct vmbus_server *server)
 	}
 	while ((entry = TAILQ_FIRST(&server->devices))) {
 		TAILQ_REMOVE(&server->devices, entry, link);
+		if (entry->own_group.lanes)
+			group_stop(&entry->own_group);
 		entry->device->server_data = NULL;
 		free(entry);
 	}
@@ -566,19 +487,29 @@ void vmbus_server_reset(struct vmbus_server *server, vsp_callback done, void *co
 	server_leave(server);
 }
 
+void server_set_paused(struct vmbus_server *server, bool paused)
+{
+	struct server_device *entry;
+
+	server->group.paused = paused;
+	TAILQ_FOREACH(entry, &server->devices, link)
+		if (entry->own_group.lanes)
+			group_set_paused(&entry->own_group, paused);
+}
+
 void vmbus_server_pause(struct vmbus_server *server)
 {
 	server_enter(server);
 	server_leave(server);
 	stop_timers(server);
-	server->paused = true;
+	server_set_paused(server, true);
 }
 
 void vmbus_server_resume(struct vmbus_server *server)
 {
 	struct control_channel *channel;
 
-	server->paused = false;
+	server_set_paused(server, false);
 	server_enter(server);
 	TAILQ_FOREACH(channel, &server->control.channels, link)
 		channel_resume(channel_of(channel));
@@ -618,9 +549,11 @@ int vmbus_channel_get_counters(const struct vmbus_device *device, unsigned index
 	TAILQ_FOREACH(channel, &entry->server->control.channels, link) {
 		if (channel_of(channel)->device != entry || channel->index != index || (index && channel->revoked))
 			continue;
+		group_lock(channel_of(channel)->group);
 		*out = channel_of(channel)->counters;
-		out->open = channel->state == CONTROL_OPEN;
 		out->broken = channel_of(channel)->broken;
+		group_unlock(channel_of(channel)->group);
+		out->open = channel->state == CONTROL_OPEN;
 		out->relid = channel->relid;
 		out->target_vp = channel->open.target_vp;
 		return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The VMBus server as its host drives it: one server is one guest's bus. One thread makes all calls and gets all
- * callbacks; none of these functions may be called from a device's callback (devices have those of channel.h).
+ * callbacks but those of devices with lanes, whose locks it takes itself; none of these functions may be called from a device's callback (devices have those of channel.h).
  */
 #ifndef VSP_VMBUS_SERVER_H
 #define VSP_VMBUS_SERVER_H

@@ -224,7 +224,7 @@ static const struct vsp_host_ops ops = {
 void world_init(struct guest_world *world, uint64_t ram_bytes, unsigned vp_count)
 {
 	memset(world, 0, sizeof *world);
-	world->host = (struct vsp_host){ &ops, world };
+	world->host = (struct vsp_host){ .ops = &ops, .context = world };
 	world->ram_bytes = ram_bytes;
 	world->vp_count = vp_count;
 	world->wall_base_100ns = WALL_TIME_DEFAULT;

@@ -242,11 +242,29 @@ static int message_port(struct backend *b, const uint32_t *connection_ids, unsig
 
 static int event_port(struct backend *b, uint32_t connection_id, int eventfd, struct failure *why)
 {
-	return outcome(fake_of(b), "event_port", why);
+	struct fake_backend *f = fake_of(b);
+	unsigned i = 0;
+
+	if (outcome(f, "event_port", why))
+		return f->fail_error;
+	(void)pthread_mutex_lock(&f->lock);
+	while (i < FAKE_PORTS_MAX && f->ports[i].eventfd)
+		i++;
+	if (i < FAKE_PORTS_MAX)
+		f->ports[i] = (struct fake_port){ connection_id, eventfd };
+	(void)pthread_mutex_unlock(&f->lock);
+	return i < FAKE_PORTS_MAX ? 0 : failure_set(why, -ENOMEM, "fake: too many ports");
 }
 
 static void event_port_remove(struct backend *b, uint32_t connection_id, int eventfd)
 {
+	struct fake_backend *f = fake_of(b);
+
+	(void)pthread_mutex_lock(&f->lock);
+	for (unsigned i = 0; i < FAKE_PORTS_MAX; i++)
+		if (f->ports[i].eventfd == eventfd)
+			f->ports[i].eventfd = 0;
+	(void)pthread_mutex_unlock(&f->lock);
 }
 
 static int post_message(struct backend *b, uint32_t vp, uint8_t sint, const struct hv_message *message)
@@ -265,6 +283,7 @@ static int post_message(struct backend *b, uint32_t vp, uint8_t sint, const stru
 
 static int signal_event(struct backend *b, uint32_t vp, uint8_t sint, uint16_t flag)
 {
+	(void)__atomic_add_fetch(&fake_of(b)->signals, 1, __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -302,6 +321,18 @@ void fake_backend_init(struct fake_backend *f)
 	(void)pthread_mutex_init(&f->lock, NULL);
 	for (unsigned i = 0; i < FAKE_ROUTES_MAX; i++)
 		f->irqfd[i] = -1;
+}
+
+void fake_guest_signals(struct fake_backend *f, uint32_t connection)
+{
+	const uint64_t one = 1;
+
+	(void)pthread_mutex_lock(&f->lock);
+	for (unsigned i = 0; i < FAKE_PORTS_MAX; i++)
+		if (f->ports[i].eventfd && f->ports[i].connection == connection &&
+		    write(f->ports[i].eventfd, &one, sizeof one) < 0)
+			perror("fake_backend");
+	(void)pthread_mutex_unlock(&f->lock);
 }
 
 void fake_backend_fini(struct fake_backend *f)

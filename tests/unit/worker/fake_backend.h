@@ -15,6 +15,7 @@
 #define FAKE_SCRIPT_MAX    64
 #define FAKE_ROUTES_MAX    24
 #define FAKE_POSTED_MAX    64
+#define FAKE_PORTS_MAX     16
 
 struct fake_register {
 	uint32_t vp, name;
@@ -52,6 +53,12 @@ struct fake_backend {
 	struct hv_message posted[FAKE_POSTED_MAX];	/* to the guest */
 	unsigned posted_count;
 
+	struct fake_port {
+		uint32_t connection;
+		int eventfd;			/* 0: free */
+	} ports[FAKE_PORTS_MAX];
+	unsigned signals;			/* to the guest */
+
 	const char *fail_call;			/* name of the call that fails, or NULL */
 	int fail_error;
 };
@@ -63,6 +70,8 @@ void fake_backend_fini(struct fake_backend *f);
 void fake_message(struct fake_backend *f, uint32_t type, const void *payload, size_t bytes);
 /* The guest posts a message to VMBus. */
 void fake_guest_posts(struct fake_backend *f, const void *payload, size_t bytes);
+/* The guest signals a connection; nobody may listen there. */
+void fake_guest_signals(struct fake_backend *f, uint32_t connection);
 /* The `index`th message that was posted to the guest; false: there is none yet. */
 bool fake_posted(struct fake_backend *f, unsigned index, struct hv_message *out);
 /* Value of a register, 0 when it was never set. */

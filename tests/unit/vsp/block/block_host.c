@@ -106,7 +106,7 @@ static const struct vsp_host_ops ops = {
 void block_host_init(struct block_host *h)
 {
 	memset(h, 0, sizeof *h);
-	h->host = (struct vsp_host){ &ops, h };
+	h->host = (struct vsp_host){ .ops = &ops, .context = h };
 }
 
 static bool run_timers(struct block_host *h)

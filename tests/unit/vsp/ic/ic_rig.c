@@ -197,7 +197,7 @@ void rig_init(struct rig *rig, struct vmbus_device *device)
 {
 	memset(rig, 0, sizeof *rig);
 	rig->device = device;
-	rig->host = (struct vsp_host){ &ops, rig };
+	rig->host = (struct vsp_host){ .ops = &ops, .context = rig };
 	rig->channel.rig = rig;
 	rig->channel.ring_bytes = RIG_RING_BYTES;
 }

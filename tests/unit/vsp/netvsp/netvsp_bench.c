@@ -371,7 +371,7 @@ void bench_start(struct bench *bench, const struct netvsp_config *config)
 	memset(bench, 0, sizeof *bench);
 	the_bench = bench;
 	(void)signal(SIGPIPE, SIG_IGN);	/* a tap raises none */
-	bench->host = (struct vsp_host){ &host_ops, bench };
+	bench->host = (struct vsp_host){ .ops = &host_ops, .context = bench };
 	c.host = &bench->host;
 	for (unsigned i = 0; i < NETVSP_QUEUES_MAX; i++) {
 		struct vmbus_channel *channel = &bench->channel[i];

@@ -83,6 +83,11 @@ int vmbus_device_offer_subchannels(struct vmbus_device *device, unsigned count)
 	return 0;
 }
 
+const struct vsp_host *vmbus_channel_host(const struct vmbus_channel *channel)
+{
+	return channel->bus->host;
+}
+
 int fake_open(struct vmbus_server *bus, unsigned index)
 {
 	struct vmbus_channel *channel = &bus->channels[index];
