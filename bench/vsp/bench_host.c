@@ -264,7 +264,7 @@ void bench_host_init(void)
 	ram = mmap(NULL, BENCH_RAM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (ram == MAP_FAILED)
 		bench_die("no memory", errno);
-	bench_host.host = (struct vsp_host){ &ops, NULL };
+	bench_host.host = (struct vsp_host){ .ops = &ops };
 	bench_host.platform = (struct vsc_platform){ NULL, post_message, signal_event, take_message, gpa, wait };
 	bench_host.server = vmbus_server_new(&config);
 	if (!bench_host.server)

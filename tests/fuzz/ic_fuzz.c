@@ -389,7 +389,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct vmbus_device *device = init(component);
 
 	memset(&channel, 0, sizeof channel);
-	channel.host = (struct vsp_host){ &host_ops, NULL };
+	channel.host = (struct vsp_host){ .ops = &host_ops };
 	begun = ended = 0;
 	while (in.at < in.end) {
 		uint8_t what = next(&in);

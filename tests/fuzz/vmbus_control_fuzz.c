@@ -124,7 +124,7 @@ static const struct vsp_host_ops host_ops = {
 	.reference_time = reference_time, .wall_time = reference_time, .monotonic_ns = monotonic_ns,
 	.log = log_line,
 };
-static const struct vsp_host host = { &host_ops, NULL };
+static const struct vsp_host host = { .ops = &host_ops };
 
 /* Timers in any order, whatever they were armed for: a second passes with each. */
 static void tick(void)
