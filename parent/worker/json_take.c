@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/json_take.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -109,10 +108,7 @@ int json_take_name(struct json_object *value, const char *path, const char *cons
 
 bool json_is_guid(const char *text)
 {
-	static const char shape[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+	struct vmbus_guid guid;
 
-	for (size_t i = 0; i < sizeof shape - 1; i++)
-		if (shape[i] == 'x' ? !isxdigit((unsigned char)text[i]) : text[i] != '-')
-			return false;
-	return text[sizeof shape - 1] == 0;
+	return vmbus_guid_parse(text, strlen(text), &guid);
 }

@@ -10,9 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "vmbus/guid.h"
 #include "worker/failure.h"
 
-#define JSON_GUID_BYTES 37u		/* with the terminating zero */
+#define JSON_GUID_BYTES (VMBUS_GUID_CHARS + 1)		/* with the terminating zero */
 
 /* A member that an object may have, and must have unless it is optional. */
 struct json_member {

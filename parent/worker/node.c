@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "vmbus/guid.h"
 #include "worker/node_kinds.h"
 
 #define MEMBERS_MAX 16
@@ -186,14 +187,9 @@ int node_take_params(struct json_object *params, const struct json_member *membe
 /* The printed form, which was checked when it was read. */
 struct vmbus_guid node_guid(const char *text)
 {
-	struct vmbus_guid guid;
-	unsigned a, b, c, d[8];
+	struct vmbus_guid guid = { 0 };
 
-	(void)sscanf(text, "%8x-%4x-%4x-%2x%2x-%2x%2x%2x%2x%2x%2x", &a, &b, &c, &d[0], &d[1], &d[2], &d[3], &d[4], &d[5], &d[6],
-		     &d[7]);
-	guid = (struct vmbus_guid){ .a = a, .b = (uint16_t)b, .c = (uint16_t)c };
-	for (unsigned i = 0; i < 8; i++)
-		guid.d[i] = (uint8_t)d[i];
+	(void)vmbus_guid_parse(text, strlen(text), &guid);
 	return guid;
 }
 

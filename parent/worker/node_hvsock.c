@@ -2,7 +2,6 @@
 /* Hyper-V sockets: services of the parent are Unix sockets in a folder, those of the guest are reached through a listening one. */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "hvsock/hvsock_listener.h"
+#include "vmbus/guid.h"
 #include "worker/node_kinds.h"
 
 struct hvsock_node {
@@ -52,15 +52,15 @@ static void fini(struct node *node)
 }
 
 /* The guest connects to a service: to the socket of that name. Never waits: a listener whose queue is full refuses. */
-static int connect_service(void *context, const struct vmbus_guid *g, int *ret_fd)
+static int connect_service(void *context, const struct vmbus_guid *service, int *ret_fd)
 {
 	const struct hvsock_node *this = context;
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	char name[VMBUS_GUID_CHARS + 1];
 	int fd;
 
-	(void)snprintf(address.sun_path, sizeof address.sun_path,
-		       "/proc/self/fd/%d/%08" PRIx32 "-%04" PRIx16 "-%04" PRIx16 "-%02x%02x-%02x%02x%02x%02x%02x%02x", this->directory_fd,
-		       g->a, g->b, g->c, g->d[0], g->d[1], g->d[2], g->d[3], g->d[4], g->d[5], g->d[6], g->d[7]);
+	vmbus_guid_format(service, name);
+	(void)snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", this->directory_fd, name);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;

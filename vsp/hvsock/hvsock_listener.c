@@ -9,13 +9,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "vmbus/guid.h"
+
 #define SECOND_NS    1000000000ull
 #define LINE_TIME_NS (5 * SECOND_NS)
 #define RETRY_NS     (1 * SECOND_NS)	/* no descriptor or no memory for the next client */
-#define GUID_CHARS   36u
 #define COMMAND      "CONNECT "
 #define COMMAND_CHARS (sizeof COMMAND - 1)
-#define LINE_MAX_CHARS (COMMAND_CHARS + GUID_CHARS + 1)
+#define LINE_MAX_CHARS (COMMAND_CHARS + VMBUS_GUID_CHARS + 1)
 
 struct client {
 	TAILQ_ENTRY(client) link;
@@ -43,41 +44,6 @@ struct hvsock_listener {
 static void *host_of(const struct hvsock_listener *listener)
 {
 	return listener->host->context;
-}
-
-/* ---- GUIDs */
-
-static int digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-bool hvsock_parse_guid(const char *text, size_t bytes, struct vmbus_guid *out)
-{
-	uint8_t value[16];
-	unsigned digits = 0;
-
-	if (bytes != GUID_CHARS)
-		return false;
-	for (unsigned i = 0; i < GUID_CHARS; i++) {
-		const bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-
-		if (dash != (text[i] == '-') || (!dash && digit(text[i]) < 0))
-			return false;
-		if (dash)
-			continue;
-		value[digits / 2] = (uint8_t)((digits % 2 ? value[digits / 2] << 4 : 0) | digit(text[i]));
-		digits++;
-	}
-	out->a = (uint32_t)value[0] << 24 | (uint32_t)value[1] << 16 | (uint32_t)value[2] << 8 | value[3];
-	out->b = (uint16_t)(value[4] << 8 | value[5]);
-	out->c = (uint16_t)(value[6] << 8 | value[7]);
-	memcpy(out->d, value + 8, sizeof out->d);
-	return true;
 }
 
 /* ---- accepting */
@@ -191,7 +157,7 @@ static void ask_guest(struct client *client)
 
 	if (client->used != LINE_MAX_CHARS || client->line[LINE_MAX_CHARS - 1] != '\n' ||
 	    memcmp(client->line, COMMAND, COMMAND_CHARS) != 0 ||
-	    !hvsock_parse_guid(client->line + COMMAND_CHARS, GUID_CHARS, &service)) {
+	    !vmbus_guid_parse(client->line + COMMAND_CHARS, VMBUS_GUID_CHARS, &service)) {
 		turn_away(client, "expected CONNECT and the GUID of a service");
 		return;
 	}

@@ -25,7 +25,4 @@ void hvsock_listener_destroy(struct hvsock_listener *listener);
 void hvsock_listener_pause(struct hvsock_listener *listener);
 void hvsock_listener_resume(struct hvsock_listener *listener);
 
-/* 8-4-4-4-12 hexadecimal digits, nothing before and nothing behind. */
-bool hvsock_parse_guid(const char *text, size_t bytes, struct vmbus_guid *out);
-
 #endif

@@ -301,20 +301,6 @@ static void destroyed_with_clients(void **state)
 	(void)close(asking);
 }
 
-static void guids(void **state)
-{
-	struct vmbus_guid guid;
-
-	assert_true(hvsock_parse_guid("01234567-89AB-cdef-0123-456789abcdef", 36, &guid));
-	assert_int_equal(guid.a, 0x01234567);
-	assert_int_equal(guid.b, 0x89ab);
-	assert_int_equal(guid.c, 0xcdef);
-	assert_memory_equal(guid.d, "\x01\x23\x45\x67\x89\xab\xcd\xef", 8);
-	assert_false(hvsock_parse_guid("01234567-89AB-cdef-0123-456789abcdef", 35, &guid));
-	assert_false(hvsock_parse_guid("01234567-89AB-cdef-0123-456789abcdef0", 37, &guid));
-	assert_false(hvsock_parse_guid("", 0, &guid));
-}
-
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -330,7 +316,6 @@ int main(void)
 		TEST(a_host_that_cannot_watch),
 		TEST(a_pause),
 		TEST(destroyed_with_clients),
-		TEST(guids),
 	};
 
 	return cmocka_run_group_tests_name("hvsock_listener", tests, NULL, NULL);
