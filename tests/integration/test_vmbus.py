@@ -1,39 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stock drivers of an unmodified kernel in a child bind to VMBus, to a SCSI disk and to the integration components."""
 
-import itertools
 import re
 import time
 
 import pytest
 
 from children import DISABLED, ENABLED, RESET
+from shell import ChildShell
 
 READY = "UNDERCROFT-CHILD-READY"
 BOOT_TIMEOUT = 180
 DISKS = "/var/lib/undercroft/disks"
 COMMAND_LINE = "console=ttyS0 panic=-1 uc.modules=hv_utils,hyperv_keyboard,hv_storvsc,sd_mod,sr_mod,ext4,isofs"
-
-
-class Shell:
-    """The shell on a child's console, as a person at Connect-VM has it."""
-
-    numbers = itertools.count(1)		# never twice: a new session begins with what older ones left on the screen
-
-    def __init__(self, host, name):
-        self.session = host.connect(name)
-
-    def run(self, command, timeout=60):
-        """Output of a command; another status than 0 fails the test."""
-        number = next(self.numbers)
-        self.session.sendline(f"echo uc{number}'B'; {command}; echo uc{number}'E' $?")
-        self.session.expect(rf"uc{number}B\r\n(.*)uc{number}E (\d+)\r", timeout=timeout)
-        output = self.session.match[1].replace("\r", "")
-        assert self.session.match[2] == "0", f"{command}: {output}"
-        return output
-
-    def close(self):
-        self.session.close(force=True)
 
 
 @pytest.fixture
@@ -60,7 +39,7 @@ def start(host):
             assert status == 0, errors
         child.start()
         child.wait_console(READY, BOOT_TIMEOUT)
-        shells.append(Shell(host, name))
+        shells.append(ChildShell(host.connect(name)))
         return child, shells[-1]
 
     yield start
@@ -97,7 +76,7 @@ def test_a_disk_keeps_what_was_written(host, start, disk, processors):
     shell.close()
     child.request_state(RESET)
     child.wait_console(rf"(?s){READY}.*{READY}", BOOT_TIMEOUT)
-    shell = Shell(host, "disk")
+    shell = ChildShell(host.connect("disk"))
     shell.run("mkdir -p /m && mount -t ext2 /dev/sda /m")
     assert shell.run("md5sum /m/a").split()[0] == expected
     shell.run("umount /m")
