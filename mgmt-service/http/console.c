@@ -175,7 +175,8 @@ int console_bridge(struct console_set *set, int client, int worker, const char *
 	b->in.from = b->out.to = client;
 	b->in.to = b->out.from = worker;
 	b->in.end = early_size;
-	memcpy(b->in.bytes, early, early_size);
+	if (early_size)
+		memcpy(b->in.bytes, early, early_size);
 	b->done = done;
 	b->context = context;
 	pthread_mutex_lock(&set->lock);

@@ -70,9 +70,9 @@ void worker_release(struct worker *worker)
 	free(worker);
 }
 
-/* As recv. A worker that ends with something unread resets the connection: the error comes once, and behind it what the
- * worker had still said. */
-static ssize_t receive(int fd, void *bytes, size_t size, int flags)
+/* As recv. A worker that ends with something unread resets the connection. A socket of packets tells that first and once,
+ * and behind it what the worker had still said; a stream, as the console is, gives its bytes first. */
+static ssize_t receive_packet(int fd, void *bytes, size_t size, int flags)
 {
 	ssize_t count = recv(fd, bytes, size, flags);
 
@@ -86,7 +86,7 @@ static void read_console(struct worker *worker)
 
 	if (worker->console.fd < 0)
 		return;
-	count = receive(worker->console.fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+	count = recv(worker->console.fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 	if (count > 0)
 		console_log_append(&worker->vm->console, bytes, (size_t)count);
 	else if (count == 0 || (errno != EAGAIN && errno != EINTR))
@@ -328,7 +328,7 @@ static void control_ready(void *context)
 	if (!text)
 		return;
 	while (worker->control.fd >= 0) {
-		ssize_t size = receive(worker->control.fd, text, WORKER_MSG_MAX, MSG_DONTWAIT | MSG_TRUNC);
+		ssize_t size = receive_packet(worker->control.fd, text, WORKER_MSG_MAX, MSG_DONTWAIT | MSG_TRUNC);
 
 		if (size < 0 && (errno == EAGAIN || errno == EINTR))
 			break;
