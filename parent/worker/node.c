@@ -41,12 +41,10 @@ static int read_members(struct node_reading *reading, struct json_object *device
 		{ "type", json_type_string, NULL, false },
 		{ "instance", json_type_string, take_instance, false },
 	};
-	int r;
 
 	for (unsigned i = 0; i < kind->member_count; i++)
 		members[2 + i] = kind->members[i];
-	r = json_take(device, reading->prefix, members, kind->member_count + 2, reading, why);
-	return r == 0 && kind->check ? kind->check(reading->node, why) : r;
+	return json_take(device, reading->prefix, members, kind->member_count + 2, reading, why);
 }
 
 int node_read(struct json_object *device, const char *prefix, struct node_fds *fds, struct node **out, struct failure *why)
@@ -65,6 +63,8 @@ int node_read(struct json_object *device, const char *prefix, struct node_fds *f
 	if (!reading.node)
 		return failure_set(why, -ENOMEM, "%s: no memory", kind->type);
 	reading.node->kind = kind;
+	if (kind->init)
+		kind->init(reading.node);
 	r = read_members(&reading, device, why);
 	if (r) {
 		node_free(reading.node);

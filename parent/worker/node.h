@@ -48,11 +48,11 @@ struct node_kind {
 	const char *type;
 	unsigned max;			/* nodes of this kind that a child can have */
 	size_t bytes;			/* of the kind's struct, which begins with a struct node; zeroed */
+	void (*init)(struct node *node);			/* before anything is read. NULL: zeros will do */
 	/* Besides "type" and "instance". `into` of their `take` is the struct node_reading. */
 	const struct json_member *members;
 	unsigned member_count;
-	int (*check)(struct node *node, struct failure *why);	/* all members are there. NULL: nothing to do */
-	void (*fini)(struct node *node);			/* frees what reading took. NULL: nothing */
+	void (*fini)(struct node *node);			/* frees what reading took, perhaps not all. NULL: nothing */
 
 	int (*add)(struct node *node, struct failure *why);	/* node->bus is set; after a failure too remove is called */
 	/* Off the bus, after a reset of the server too; `done` when nothing of it is left, perhaps before this returns. */

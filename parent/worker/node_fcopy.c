@@ -53,10 +53,9 @@ static void on_done(void *context, int error, uint32_t status)
 	node_event(&this->base.node, "done", body);
 }
 
-static int check(struct node *node, struct failure *why)
+static void init(struct node *node)
 {
 	((struct fcopy_node *)node)->fd = -1;
-	return 0;
 }
 
 static int add(struct node *node, struct failure *why)
@@ -175,7 +174,7 @@ const struct node_kind node_fcopy = {
 	.type = "fcopy",
 	.max = 1,
 	.bytes = sizeof(struct fcopy_node),
-	.check = check,
+	.init = init,
 	.fini = fini,
 	.add = add,
 	.remove = node_ic_remove,

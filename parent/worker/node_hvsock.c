@@ -38,13 +38,18 @@ static int take_directory_fd(struct json_object *value, const char *path, void *
 	return node_take_fd(value, path, reading->fds, false, &hvsock_of(reading->node)->directory_fd, why);
 }
 
+static void init(struct node *node)
+{
+	hvsock_of(node)->listen_fd = -1;
+	hvsock_of(node)->directory_fd = -1;
+}
+
 static void close_fd(int fd)
 {
-	if (fd > 0)
+	if (fd >= 0)
 		(void)close(fd);
 }
 
-/* 0 is what was never read: no worker has its standard input here. */
 static void fini(struct node *node)
 {
 	close_fd(hvsock_of(node)->listen_fd);
@@ -150,6 +155,7 @@ const struct node_kind node_hvsock = {
 	.bytes = sizeof(struct hvsock_node),
 	.members = members,
 	.member_count = 2,
+	.init = init,
 	.fini = fini,
 	.add = add,
 	.remove = remove_sockets,

@@ -14,7 +14,7 @@
 #define LINK_MBPS_DEFAULT 10000u
 #define LINK_MBPS_MAX     1000000
 
-enum link { LINK_UP, LINK_DOWN, LINK_MOVED };
+enum link { LINK_UP, LINK_DOWN, LINK_MOVED, LINK_AS_IT_IS };
 static const char *const link_names[] = { [LINK_UP] = "up", [LINK_DOWN] = "down", [LINK_MOVED] = "moved" };
 
 struct nic {
@@ -41,6 +41,11 @@ static struct nic *nic_read_into(void *into)
 }
 
 /* Reading */
+
+static void init(struct node *node)
+{
+	nic_of(node)->mbps = LINK_MBPS_DEFAULT;
+}
 
 static int take_name(struct json_object *value, const char *path, void *into, struct failure *why)
 {
@@ -124,15 +129,6 @@ static int take_guard_dhcp(struct json_object *value, const char *path, void *in
 static int take_guard_router(struct json_object *value, const char *path, void *into, struct failure *why)
 {
 	nic_read_into(into)->policy.guard_router = json_object_get_boolean(value);
-	return 0;
-}
-
-static int check(struct node *node, struct failure *why)
-{
-	struct nic *nic = nic_of(node);
-
-	if (!nic->mbps)
-		nic->mbps = LINK_MBPS_DEFAULT;
 	return 0;
 }
 
@@ -244,63 +240,38 @@ static void counters(struct node *node, struct counter_sink *sink)
 
 /* Calls */
 
-struct setting {
-	unsigned link;
-	bool has_link;
-	struct netvsp_policy policy;
-};
-
-static int set_link(struct json_object *value, const char *path, void *into, struct failure *why)
+static int take_new_link(struct json_object *value, const char *path, void *into, struct failure *why)
 {
-	struct setting *setting = into;
-
-	setting->has_link = true;
-	return json_take_name(value, path, link_names, 3, &setting->link, why);
-}
-
-static int set_spoofing(struct json_object *value, const char *path, void *into, struct failure *why)
-{
-	((struct setting *)into)->policy.allow_mac_spoofing = json_object_get_boolean(value);
-	return 0;
-}
-
-static int set_guard_dhcp(struct json_object *value, const char *path, void *into, struct failure *why)
-{
-	((struct setting *)into)->policy.guard_dhcp = json_object_get_boolean(value);
-	return 0;
-}
-
-static int set_guard_router(struct json_object *value, const char *path, void *into, struct failure *why)
-{
-	((struct setting *)into)->policy.guard_router = json_object_get_boolean(value);
-	return 0;
+	return json_take_name(value, path, link_names, 3, &nic_read_into(into)->link, why);
 }
 
 static int call_set(struct node *node, struct json_object *params, struct node_fds *fds, struct failure *why)
 {
 	static const struct json_member members[] = {
-		{ "link", json_type_string, set_link, true },
-		{ "mac_spoofing", json_type_boolean, set_spoofing, true },
-		{ "guard_dhcp", json_type_boolean, set_guard_dhcp, true },
-		{ "guard_router", json_type_boolean, set_guard_router, true },
+		{ "link", json_type_string, take_new_link, true },
+		{ "mac_spoofing", json_type_boolean, take_spoofing, true },
+		{ "guard_dhcp", json_type_boolean, take_guard_dhcp, true },
+		{ "guard_router", json_type_boolean, take_guard_router, true },
 	};
 	static const enum netvsp_link_change changes[] = {
 		[LINK_UP] = NETVSP_LINK_UP, [LINK_DOWN] = NETVSP_LINK_DOWN, [LINK_MOVED] = NETVSP_LINK_MOVED,
 	};
-	struct nic *nic = nic_of(node);
-	struct setting setting = { .policy = nic->policy };
-	int r = node_take_params(params, members, 4, &setting, why);
+	struct nic *nic = nic_of(node), wanted = *nic;
+	struct node_reading reading = { .node = &wanted.node };
+	int r;
 
+	wanted.link = LINK_AS_IT_IS;
+	r = node_take_params(params, members, 4, &reading, why);
 	if (r)
 		return r;
-	nic->policy = setting.policy;
+	nic->policy = wanted.policy;
 	if (nic->netvsp)
 		netvsp_policy_set(nic->netvsp, &nic->policy);
-	if (!setting.has_link)
+	if (wanted.link == LINK_AS_IT_IS)
 		return 0;
-	nic->link = setting.link == LINK_DOWN ? LINK_DOWN : LINK_UP;
+	nic->link = wanted.link == LINK_DOWN ? LINK_DOWN : LINK_UP;
 	if (nic->netvsp)
-		netvsp_link_set(nic->netvsp, changes[setting.link]);
+		netvsp_link_set(nic->netvsp, changes[wanted.link]);
 	return 0;
 }
 
@@ -324,7 +295,7 @@ const struct node_kind node_nic = {
 	.bytes = sizeof(struct nic),
 	.members = members,
 	.member_count = sizeof members / sizeof members[0],
-	.check = check,
+	.init = init,
 	.fini = fini,
 	.add = add,
 	.remove = remove_adapter,

@@ -480,6 +480,30 @@ static void descriptors_that_nobody_takes_are_closed(void **state)
 	assert_int_equal(open_descriptors(), before);
 }
 
+/* A node that was read in part gives back what it took, and nothing else. */
+static void devices_that_are_refused_close_their_own_descriptors_only(void **state)
+{
+	static const char *const members[] = {
+		"\"type\":\"fcopy\",\"instance\":7",
+		"\"type\":\"fcopy\",\"instance\":\"" CONTROLLER "\",\"colour\":1",
+		"\"type\":\"hvsock\",\"instance\":7",
+		"\"type\":\"hvsock\",\"instance\":\"" CONTROLLER "\",\"listen_fd\":0",
+		"\"type\":\"nic\",\"instance\":\"" ADAPTER "\",\"mac\":\"00-15-5D-01-02-03\",\"mtu\":1500,\"taps\":[0,1]",
+	};
+	char request[512];
+	unsigned before;
+
+	skip_state();
+	before = open_descriptors();
+	for (unsigned i = 0; i < sizeof members / sizeof members[0]; i++) {
+		int fd = file_of_bytes(4096);
+
+		(void)snprintf(request, sizeof request, "\"method\":\"add_device\",\"params\":{\"device\":{%s}}", members[i]);
+		assert_non_null(strstr(answer_to(request, &fd, 1), "\"code\":\"invalid_params\""));
+		assert_int_equal(open_descriptors(), before);
+	}
+}
+
 static void memory_is_told_and_bounded(void **state)
 {
 	start();
@@ -537,6 +561,7 @@ int main(void)
 		TEST(components_tell_how_things_stand),
 		TEST(without_a_guest_calls_are_refused),
 		TEST(descriptors_that_nobody_takes_are_closed),
+		TEST(devices_that_are_refused_close_their_own_descriptors_only),
 		TEST(memory_is_told_and_bounded),
 		TEST(who_knocks_for_a_guest_without_sockets_is_told),
 	};
