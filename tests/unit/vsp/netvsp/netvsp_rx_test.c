@@ -3,71 +3,14 @@
  * Network to guest: filter, tags, sizes, flow control, channels that close with transfers in flight; several queues; random
  * streams in both directions.
  */
-#include "unit/vsp/cmocka_all.h"
+#include "netvsp_rig.h"
 
 #include <stdio.h>
 #include <unistd.h>
 
 #include <linux/virtio_net.h>
 
-#include "netvsp_bench.h"
-
-static struct bench bench;
 static struct bench_frame frames[64];
-static struct bench_wire wire;
-
-static const uint8_t guest_mac[6] = { 0x00, 0x15, 0x5d, 0x01, 0x02, 0x03 };
-static const uint8_t other_mac[6] = { 0x02, 0x99, 0x99, 0x99, 0x99, 0x99 };
-
-static int start(unsigned queues)
-{
-	const struct netvsp_config config = bench_config(queues);
-
-	bench_start(&bench, &config);
-	bench_connect(&bench);
-	return 0;
-}
-
-static int setup(void **state)
-{
-	return start(1);
-}
-
-static int setup_4(void **state)
-{
-	if (start(4))
-		return -1;
-	bench_subchannels(&bench, 3);
-	bench_drop_all(&bench);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	bench_stop(&bench);
-	return 0;
-}
-
-static struct netvsp_counters counters(unsigned queue)
-{
-	struct netvsp_counters c;
-
-	netvsp_counters_get(bench.nic, queue, &c);
-	return c;
-}
-
-static uint64_t drops(unsigned queue, enum netvsp_drop drop)
-{
-	return counters(queue).drops[drop];
-}
-
-static void assert_on_wire(unsigned tap, const uint8_t *frame, size_t bytes)
-{
-	int got = bench_wire_take(&bench, tap, &wire);
-
-	assert_int_equal(got, bytes);
-	assert_memory_equal(wire.data, frame, bytes);
-}
 
 /* ---- network to guest */
 
@@ -538,8 +481,8 @@ static void statistics_are_the_sum_of_the_queues(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-#define TEST_4(name) cmocka_unit_test_setup_teardown(name, setup_4, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup_connected, teardown)
+#define TEST_4(name) cmocka_unit_test_setup_teardown(name, setup_connected_4, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(a_frame_comes_in),
 		TEST(what_waits_comes_in_together),

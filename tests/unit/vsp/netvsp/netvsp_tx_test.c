@@ -2,70 +2,12 @@
 /*
  * Guest to network: every way to name a frame, several in a packet, information, policy, a tap without room, hostile lengths.
  */
-#include "unit/vsp/cmocka_all.h"
+#include "netvsp_rig.h"
 
 #include <stdio.h>
 #include <unistd.h>
 
 #include <linux/virtio_net.h>
-
-#include "netvsp_bench.h"
-
-static struct bench bench;
-static struct bench_wire wire;
-
-static const uint8_t guest_mac[6] = { 0x00, 0x15, 0x5d, 0x01, 0x02, 0x03 };
-static const uint8_t other_mac[6] = { 0x02, 0x99, 0x99, 0x99, 0x99, 0x99 };
-
-static int start(unsigned queues)
-{
-	const struct netvsp_config config = bench_config(queues);
-
-	bench_start(&bench, &config);
-	bench_connect(&bench);
-	return 0;
-}
-
-static int setup(void **state)
-{
-	return start(1);
-}
-
-static int setup_4(void **state)
-{
-	if (start(4))
-		return -1;
-	bench_subchannels(&bench, 3);
-	bench_drop_all(&bench);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	bench_stop(&bench);
-	return 0;
-}
-
-static struct netvsp_counters counters(unsigned queue)
-{
-	struct netvsp_counters c;
-
-	netvsp_counters_get(bench.nic, queue, &c);
-	return c;
-}
-
-static uint64_t drops(unsigned queue, enum netvsp_drop drop)
-{
-	return counters(queue).drops[drop];
-}
-
-static void assert_on_wire(unsigned tap, const uint8_t *frame, size_t bytes)
-{
-	int got = bench_wire_take(&bench, tap, &wire);
-
-	assert_int_equal(got, bytes);
-	assert_memory_equal(wire.data, frame, bytes);
-}
 
 /* ---- guest to network */
 
@@ -409,7 +351,7 @@ static void a_held_packet_does_not_outlive_its_memory(void **state)
 	assert_null(bench.timers);
 	/* By revocation on another channel: only from the primary, here behind a held packet of a sub-channel. */
 	bench_stop(&bench);
-	assert_int_equal(setup_4(state), 0);
+	assert_int_equal(setup_connected_4(state), 0);
 	while (counters(1).tx_waits == 0) {
 		uint8_t frame[1514], message[2048];
 
@@ -467,7 +409,7 @@ static void a_long_queue_is_worked_off_in_turns(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup_connected, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(a_frame_in_a_section_goes_out),
 		TEST(a_frame_in_its_own_memory_goes_out),
