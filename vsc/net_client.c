@@ -66,39 +66,44 @@ static int agree(struct vsc_nic *nic)
 	return r ? r : tell(nic, &ndis, sizeof ndis);
 }
 
-static int hand_over_receive(struct vsc_nic *nic)
+/* `complete` is the answer, which begins with type and status whatever the buffer is. */
+static int hand_over(struct vsc_nic *nic, const struct nvsp_buffer *buffer, void *memory, uint32_t bytes, uint32_t *ret_gpadl,
+		     void *complete, uint32_t complete_bytes)
 {
-	struct nvsp_buffer message = { .type = NVSP_RECEIVE_BUFFER, .id = RECEIVE_BUFFER_ID };
-	struct nvsp_receive_buffer_complete complete;
+	struct nvsp_buffer message = *buffer;
+	struct nvsp_status_message answer;
 	int r;
 
-	r = vsc_gpadl_create(nic->channel.bus, nic->channel.relid, nic->memory.receive, nic->memory.receive_bytes,
-			     &nic->receive_gpadl);
-	message.gpadl = nic->receive_gpadl;
+	r = vsc_gpadl_create(nic->channel.bus, nic->channel.relid, memory, bytes, ret_gpadl);
+	message.gpadl = *ret_gpadl;
 	if (r == VSC_OK)
-		r = transact(nic, &message, sizeof message, &complete, sizeof complete);
+		r = transact(nic, &message, sizeof message, complete, complete_bytes);
 	if (r)
 		return r;
-	if (complete.status != NVSP_STATUS_SUCCESS)
-		return VSC_REFUSED;
+	memcpy(&answer, complete, sizeof answer);
+	return answer.status == NVSP_STATUS_SUCCESS ? VSC_OK : VSC_REFUSED;
+}
+
+static int hand_over_receive(struct vsc_nic *nic)
+{
+	const struct nvsp_buffer buffer = { .type = NVSP_RECEIVE_BUFFER, .id = RECEIVE_BUFFER_ID };
+	struct nvsp_receive_buffer_complete complete;
+	int r = hand_over(nic, &buffer, nic->memory.receive, nic->memory.receive_bytes, &nic->receive_gpadl, &complete,
+			  sizeof complete);
+
+	if (r)
+		return r;
 	return complete.section_count == 1 && complete.offset == 0 ? VSC_OK : VSC_BROKEN;
 }
 
 static int hand_over_send(struct vsc_nic *nic)
 {
-	struct nvsp_buffer message = { .type = NVSP_SEND_BUFFER, .id = SEND_BUFFER_ID };
+	const struct nvsp_buffer buffer = { .type = NVSP_SEND_BUFFER, .id = SEND_BUFFER_ID };
 	struct nvsp_send_buffer_complete complete;
-	int r;
+	int r = hand_over(nic, &buffer, nic->memory.send, nic->memory.send_bytes, &nic->send_gpadl, &complete, sizeof complete);
 
-	r = vsc_gpadl_create(nic->channel.bus, nic->channel.relid, nic->memory.send, nic->memory.send_bytes,
-			     &nic->send_gpadl);
-	message.gpadl = nic->send_gpadl;
-	if (r == VSC_OK)
-		r = transact(nic, &message, sizeof message, &complete, sizeof complete);
 	if (r)
 		return r;
-	if (complete.status != NVSP_STATUS_SUCCESS)
-		return VSC_REFUSED;
 	if (complete.section_bytes < sizeof(struct rndis_packet) || complete.section_bytes > nic->memory.send_bytes)
 		return VSC_BROKEN;
 	nic->section_bytes = complete.section_bytes;
