@@ -2,6 +2,7 @@
 /* Registers are described by two small tables, indexed by offset / 16, that both the MMIO and the MSR door consult. */
 #include "core/lapic.h"
 
+#include "core/lapic_timer.h"
 #include "core/mem.h"
 #include "core/partition.h"
 #include "core/vp.h"
@@ -48,7 +49,6 @@
 #define ICR_SHORTHAND(low) ((low) >> 18 & 3)
 
 enum shorthand { SHORTHAND_NONE, SHORTHAND_SELF, SHORTHAND_ALL, SHORTHAND_OTHERS };
-enum timer_mode { TIMER_ONE_SHOT, TIMER_PERIODIC, TIMER_TSC_DEADLINE, TIMER_RESERVED };
 #define LVT_TIMER_DEADLINE 0x40000u
 
 #define XR 0x1u		/* xAPIC: known; a write to a read-only register is lost without an error */
@@ -397,158 +397,6 @@ uint64_t lapic_read_icr(const struct vp *vp)
 	return (uint64_t)vp->lapic.icr_high << 32 | vp->lapic.icr_low;
 }
 
-/* Timer. Counts are computed from the TSC; nothing is kept per tick. */
-
-static enum timer_mode timer_mode(const struct lapic *l)
-{
-	return (enum timer_mode)(l->lvt[LVT_TIMER] >> 17 & 3);
-}
-
-static bool timer_masked(const struct lapic *l)
-{
-	return l->lvt[LVT_TIMER] & LAPIC_LVT_MASKED;
-}
-
-/* Divide configuration 0..7 in bits 3,1,0: by 2, 4 .. 128, 1. */
-static unsigned divide_shift(const struct lapic *l)
-{
-	unsigned code = (l->divide_config & 3) | (l->divide_config >> 1 & 4);
-
-	return (code + 1) & 7;
-}
-
-static uint64_t ticks_since_start(const struct lapic *l, uint64_t now)
-{
-	if (now <= l->timer_start_tsc)
-		return 0;
-	return mul_div_u64(now - l->timer_start_tsc, l->hz, machine.tsc_hz) >> divide_shift(l);
-}
-
-/* First TSC at which ticks_since_start() says `ticks`. */
-static uint64_t tsc_of_tick(const struct lapic *l, uint64_t ticks)
-{
-	uint64_t input = ticks << divide_shift(l), delta = mul_div_u64(input, machine.tsc_hz, l->hz);
-
-	if (mul_div_u64(delta, l->hz, machine.tsc_hz) < input)
-		delta++;
-	return delta > ~0ull - l->timer_start_tsc ? ~0ull : l->timer_start_tsc + delta;
-}
-
-static void timer_stop(struct lapic *l)
-{
-	l->timer_deadline_tsc = ~0ull;
-	l->tsc_deadline_msr = 0;
-}
-
-static void timer_start(struct lapic *l, uint32_t first_count, uint64_t now)
-{
-	timer_stop(l);
-	if (first_count == 0)
-		return;
-	l->timer_first_count = first_count;
-	l->timer_start_tsc = now;
-	l->timer_deadline_tsc = tsc_of_tick(l, first_count);
-}
-
-static uint32_t timer_current_count(const struct lapic *l, uint64_t now)
-{
-	uint64_t ticks;
-
-	if (l->timer_deadline_tsc == ~0ull || timer_mode(l) > TIMER_PERIODIC)
-		return 0;
-	ticks = ticks_since_start(l, now);
-	if (ticks < l->timer_first_count)
-		return (uint32_t)(l->timer_first_count - ticks);
-	if (timer_mode(l) == TIMER_ONE_SHOT || l->initial_count == 0)
-		return 0;
-	return (uint32_t)(l->initial_count - (ticks - l->timer_first_count) % l->initial_count);
-}
-
-static void timer_catch_up(struct vp *vp, uint64_t now)
-{
-	struct lapic *l = &vp->lapic;
-	uint64_t laps;
-
-	if (l->timer_deadline_tsc > now || l->timer_deadline_tsc == ~0ull)
-		return;
-	if (timer_mode(l) == TIMER_PERIODIC && l->initial_count) {
-		laps = (ticks_since_start(l, now) - l->timer_first_count) / l->initial_count + 1;
-		l->timer_deadline_tsc = tsc_of_tick(l, l->timer_first_count + laps * l->initial_count);
-	} else {
-		timer_stop(l);
-	}
-	if (!timer_masked(l))
-		lapic_post(vp, (uint8_t)l->lvt[LVT_TIMER], false);
-}
-
-uint64_t lapic_timer_run(struct vp *vp, uint64_t now)
-{
-	timer_catch_up(vp, now);
-	return timer_masked(&vp->lapic) ? ~0ull : vp->lapic.timer_deadline_tsc;
-}
-
-static void tsc_deadline_write(struct vp *vp, uint64_t value)
-{
-	struct lapic *l = &vp->lapic;
-	uint64_t now = platform_tsc(), guest_now = now + vp->partition->time.tsc_offset;
-
-	if (timer_mode(l) != TIMER_TSC_DEADLINE)
-		return;
-	timer_stop(l);
-	if (value == 0)
-		return;
-	l->tsc_deadline_msr = value;
-	if (value <= guest_now)
-		l->timer_deadline_tsc = now;
-	else
-		l->timer_deadline_tsc = value - guest_now > ~0ull - now ? ~0ull : now + (value - guest_now);
-	timer_catch_up(vp, now);
-}
-
-static void lvt_timer_write(struct vp *vp, uint32_t value)
-{
-	struct lapic *l = &vp->lapic;
-	uint64_t now = platform_tsc();
-	enum timer_mode before = timer_mode(l);
-	uint32_t count;
-
-	/* What was due is settled under the old rules: unmasking does not bring back what was missed. */
-	timer_catch_up(vp, now);
-	count = timer_current_count(l, now);
-	l->lvt[LVT_TIMER] = value;
-	if (timer_mode(l) == before)
-		return;
-	if (before > TIMER_PERIODIC || timer_mode(l) > TIMER_PERIODIC) {
-		l->initial_count = 0;
-		timer_stop(l);
-	} else {
-		timer_start(l, count, now);
-	}
-}
-
-static void initial_count_write(struct vp *vp, uint32_t value)
-{
-	struct lapic *l = &vp->lapic;
-
-	if (timer_mode(l) > TIMER_PERIODIC)
-		return;
-	l->initial_count = value;
-	timer_start(l, value, platform_tsc());
-}
-
-static void divide_write(struct vp *vp, uint32_t value)
-{
-	struct lapic *l = &vp->lapic;
-	uint64_t now = platform_tsc();
-	uint32_t count;
-
-	timer_catch_up(vp, now);
-	count = timer_current_count(l, now);
-	l->divide_config = value;
-	if (count)
-		timer_start(l, count, now);
-}
-
 /* Registers */
 
 static void mirror(struct vp *vp)
@@ -564,7 +412,7 @@ static void lvt_write(struct vp *vp, enum lapic_lvt n, uint32_t value)
 	if (!(l->svr & LAPIC_SVR_ENABLE))
 		value |= LAPIC_LVT_MASKED;
 	if (n == LVT_TIMER)
-		lvt_timer_write(vp, value);
+		lapic_timer_write_lvt(vp, value);
 	else
 		__atomic_store_n(&l->lvt[n], value, __ATOMIC_RELAXED);
 	if (n == LVT_LINT0 || n == LVT_LINT1)
@@ -628,10 +476,10 @@ static void reg_write(struct vp *vp, uint32_t offset, uint32_t value)
 		lvt_write(vp, (enum lapic_lvt)((offset - REG_LVT_FIRST) >> 4), value);
 		break;
 	case REG_INITIAL:
-		initial_count_write(vp, value);
+		lapic_timer_write_initial(vp, value);
 		break;
 	case REG_DIVIDE:
-		divide_write(vp, value);
+		lapic_timer_write_divide(vp, value);
 		break;
 	default:
 		break;
@@ -677,7 +525,7 @@ static uint32_t reg_read(const struct vp *vp, uint32_t offset)
 	case REG_INITIAL:
 		return l->initial_count;
 	case REG_CURRENT:
-		return timer_current_count(l, platform_tsc());
+		return lapic_timer_count(l, platform_tsc());
 	case REG_DIVIDE:
 		return l->divide_config;
 	default:
@@ -765,7 +613,7 @@ static void registers_reset(struct lapic *l)
 	}
 	l->divide_config = l->initial_count = l->timer_first_count = 0;
 	l->timer_start_tsc = 0;
-	timer_stop(l);
+	lapic_timer_stop(l);
 	l->ldr = lapic_in_x2apic_mode(l) ? l->id >> 4 << 16 | 1u << (l->id & 0xf) : 0;
 }
 
@@ -819,7 +667,7 @@ bool lapic_msr_write(struct vp *vp, uint32_t msr, uint64_t value)
 	case LAPIC_MSR_TSC_DEADLINE:
 		if (!vp->lapic.tsc_deadline_allowed)
 			return false;
-		tsc_deadline_write(vp, value);
+		lapic_timer_write_deadline(vp, value);
 		return true;
 	case LAPIC_MSR_X2APIC_FIRST ... LAPIC_MSR_X2APIC_LAST:
 		return x2apic_write(vp, msr, value);
@@ -884,7 +732,7 @@ void lapic_state_get(const struct vp *vp, struct hv_lapic_state *out)
 	out->lvt_error = l->lvt[LVT_ERROR];
 	out->lvt_cmci = LAPIC_LVT_MASKED;	/* there is none */
 	out->initial_count = l->initial_count;
-	out->current_count = timer_current_count(l, platform_tsc());
+	out->current_count = lapic_timer_count(l, platform_tsc());
 	out->divide_config = l->divide_config;
 }
 
@@ -915,7 +763,7 @@ enum hv_status lapic_state_set(struct vp *vp, const struct hv_lapic_state *in)
 {
 	struct lapic *l = &vp->lapic;
 	uint64_t deadline_msr = l->tsc_deadline_msr, deadline_tsc = l->timer_deadline_tsc;
-	bool x2apic = lapic_in_x2apic_mode(l), was_deadline = timer_mode(l) == TIMER_TSC_DEADLINE;
+	bool x2apic = lapic_in_x2apic_mode(l), was_deadline = lapic_timer_mode(l) == TIMER_TSC_DEADLINE;
 
 	if (!state_valid(l, in))
 		return HV_STATUS_INVALID_PARAMETER;
@@ -936,10 +784,10 @@ enum hv_status lapic_state_set(struct vp *vp, const struct hv_lapic_state *in)
 	lvts_load(l, in);
 	l->divide_config = in->divide_config & DIVIDE_BITS;
 	l->initial_count = in->initial_count;
-	timer_stop(l);
-	if (timer_mode(l) <= TIMER_PERIODIC) {
-		timer_start(l, in->current_count, platform_tsc());
-	} else if (was_deadline && timer_mode(l) == TIMER_TSC_DEADLINE) {
+	lapic_timer_stop(l);
+	if (lapic_timer_mode(l) <= TIMER_PERIODIC) {
+		lapic_timer_start(l, in->current_count, platform_tsc());
+	} else if (was_deadline && lapic_timer_mode(l) == TIMER_TSC_DEADLINE) {
 		/* The deadline is an MSR of its own, not part of this state. */
 		l->tsc_deadline_msr = deadline_msr;
 		l->timer_deadline_tsc = deadline_tsc;
