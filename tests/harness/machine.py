@@ -31,6 +31,8 @@ OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 API_PORT = 8006
 DEFAULT_PORT = 18006
+PORT_TAKEN = "ould not set up host forwarding rule"	# as the emulator says it, at its start and in its monitor
+QMP_TIMEOUT = 20
 
 # What the emulator would warn about or gets wrong is switched off: features it drops, MONITOR (MWAIT with ECX != 0
 # faults), XSAVE (it has no XSETBV intercept, so the guest's XCR0 changes unseen) and CMPXCHG16B (hypervisor/README.md).
@@ -74,14 +76,15 @@ def check_options(options):
         raise Failure("--accel kvm: /dev/kvm is missing or not open to this user")
 
 
-def free_port(first):
+def free_ports(first):
+    """Ports of the loopback that nobody has. Another machine may still take one first: then the next has to do."""
     for port in range(first, first + 200):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
-                return port
             except OSError:
                 continue
+        yield port
     raise Failure(f"no free port from {first} on")
 
 
@@ -151,8 +154,18 @@ class Machine:
             raise Failure(f"a machine is already running in {self.run}")
         check_options(options)
         self._prepare(options)
-        port = options.port or free_port(DEFAULT_PORT)
+        for port in [options.port] if options.port else free_ports(DEFAULT_PORT):
+            self._start_emulator(options, port)
+            if self._wait_for_qmp():
+                return
+            reason = tail(self.logs / "qemu.log", 1)
+            self._forget()
+            if options.port or PORT_TAKEN not in reason:
+                raise Failure(f"QEMU did not start: {reason}")
+
+    def _start_emulator(self, options, port):
         argv = self._arguments(options, port)
+        self.qmp_socket.unlink(missing_ok=True)
         with open(self.logs / "qemu.log", "wb") as log:
             log.write((" ".join(argv) + "\n").encode())
             log.flush()
@@ -161,7 +174,6 @@ class Machine:
                                             cwd=self.run, start_new_session=True)
         self.state_file.write_text(json.dumps({"pid": self.process.pid, "port": port, "started": time.time(),
                                                "options": dataclasses.asdict(options)}) + "\n")
-        self._wait_for_qmp()
 
     def _prepare(self, options):
         self.run.mkdir(parents=True, exist_ok=True)
@@ -220,25 +232,30 @@ class Machine:
         return argv + list(options.extra)
 
     def _wait_for_qmp(self):
-        deadline = time.monotonic() + 20
-        while not self.qmp_socket.exists():
-            if self.process.poll() is not None:
-                raise Failure(f"QEMU did not start: {tail(self.logs / 'qemu.log', 1)}")
+        """False when the emulator ended. It answers only when all its devices are there, ports included."""
+        deadline = time.monotonic() + QMP_TIMEOUT
+        while self.process.poll() is None:
+            try:
+                Qmp(self.qmp_socket, QMP_TIMEOUT).close()
+                return True
+            except QmpError:
+                time.sleep(0.05)
             if time.monotonic() > deadline:
                 self.kill()
-                raise Failure("QEMU did not open its control socket within 20 s")
-            time.sleep(0.05)
+                raise Failure(f"QEMU did not answer on its control socket within {QMP_TIMEOUT} s")
+        return False
 
     # Use
 
     def forward(self, guest_port):
         """Makes one more port of the parent reachable; returns its number on the loopback of this machine."""
-        port = free_port(DEFAULT_PORT + 1000)
-        with Qmp(self.qmp_socket) as qmp:
-            answer = qmp.monitor(f"hostfwd_add net0 tcp:127.0.0.1:{port}-:{guest_port}")
-        if answer.strip():
-            raise Failure(f"port {guest_port} of the parent cannot be forwarded: {answer.strip()}")
-        return port
+        for port in free_ports(DEFAULT_PORT + 1000):
+            with Qmp(self.qmp_socket) as qmp:
+                answer = qmp.monitor(f"hostfwd_add net0 tcp:127.0.0.1:{port}-:{guest_port}").strip()
+            if not answer:
+                return port
+            if PORT_TAKEN not in answer:
+                raise Failure(f"port {guest_port} of the parent cannot be forwarded: {answer}")
 
     def wait_console(self, pattern, timeout):
         """Waits until the console's log holds a match; returns it. Raises Failure when the machine ends or time is up."""
