@@ -7,7 +7,7 @@ from report import Failure
 DISKS = "/var/lib/undercroft/disks"
 ROOT = f"{DISKS}/debian.vhdx"
 READY = r"UNDERCROFT-CHILD-READY (\S+) ([0-9.]+)"
-BOOT_TIMEOUT = 300
+BOOT_TIMEOUT = 600
 MODULES = "hv_utils,hv_storvsc,sd_mod,sr_mod,ext4,isofs,hv_netvsc,hv_balloon,hv_sock,hyperv_keyboard"
 COMMAND_LINE = f"console=ttyS0 panic=-1 uc.modules={MODULES} uc.root=LABEL=uc-root"
 SWITCH = "nat"

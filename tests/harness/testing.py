@@ -11,6 +11,8 @@ from report import note, step
 
 RESULTS = paths.BUILD / "results"
 TEST_TIMEOUT = 300
+HOSTS_MAX = 4
+HOSTS_MEMORY = 6 * 2**30		# of one worker's: a shared host, and one that a test boots beside it
 
 
 def _count(path):
@@ -44,10 +46,18 @@ def run_host_tests():
                  "--parallel", str(os.cpu_count() or 1), "--timeout", TEST_TIMEOUT, "--output-junit", result], result)
 
 
+def _workers():
+    """An emulated host keeps one processor busy, however many it has itself."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(os.cpu_count() or 1, HOSTS_MAX, memory // HOSTS_MEMORY))
+
+
 def run_integration_tests(keyword):
     result = RESULTS / "integration.xml"
+    workers = _workers()
     argv = ["/usr/bin/python3", "-B", "-m", "pytest", "-v", "-p", "no:cacheprovider", paths.SOURCE / "tests/integration",
-            f"--junit-xml={result}"]
+            f"--junit-xml={result}", "--durations=12", "--durations-min=10", "--dist=loadgroup",
+            f"--numprocesses={workers if workers > 1 else 0}"]
     if keyword:
         argv += ["-k", keyword]
     return _run(argv, result)

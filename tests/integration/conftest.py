@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures of the integration tests: one shared host for most of them, hosts of their own for the rest."""
+"""Fixtures of the integration tests: one shared host for most of them, hosts of their own for the rest.
 
+Several workers share the tests (pytest-xdist), each with a shared host that only it knows. Tests that hold more than the
+host in common, as a child that a fixture of their module starts, name an `xdist_group`: one worker has all of a group.
+"""
+
+import os
 import pathlib
 import re
 import sys
@@ -12,10 +17,20 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "harness"))
 from host import Host  # noqa: E402  the path has to be set first
 
 
+# The longest first, the shortest last: then all workers end at about the same time.
+LONGEST = ("test_debian", "test_twenty_lives", "test_parent_works", "test_vmbus.py", "test_a_hostile_guest", "test_crashes",
+           "test_child", "test_parent", "test_machine", "test_isolation")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: next((place for place, part in enumerate(LONGEST) if part in item.nodeid), len(LONGEST)))
+
+
 @pytest.fixture(scope="session")
 def shared_machine():
     """A host with two processors for all tests that leave it as they found it."""
-    host = Host("shared", cpus=2).boot()
+    host = Host("shared-" + os.environ.get("PYTEST_XDIST_WORKER", "gw0"), cpus=2).boot()
     yield host
     host.close()
 

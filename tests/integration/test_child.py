@@ -9,7 +9,7 @@ import pytest
 from children import DISABLED, ENABLED
 
 READY = r"UNDERCROFT-CHILD-READY (\S+) ([0-9.]+)"
-BOOT_TIMEOUT = 180
+BOOT_TIMEOUT = 300
 
 
 @pytest.fixture

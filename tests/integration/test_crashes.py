@@ -7,6 +7,7 @@ from children import DISABLED, ENABLED
 
 READY = r"UNDERCROFT-CHILD-READY"
 EARLY = "Linux version"
+BOOT_TIMEOUT = 300
 
 
 def wait_until(condition, timeout, what):
@@ -25,11 +26,11 @@ def test_a_worker_killed_in_mid_boot_takes_only_its_child_along(host):
     (pid,) = set(host.worker_pids()) - set(pids)
     host.run(f"kill -9 {pid}")
     victim.wait_state(DISABLED, 30)
-    bystander.wait_console(READY, 180)
+    bystander.wait_console(READY, BOOT_TIMEOUT)
     assert bystander.enabled_state() == ENABLED
 
     victim.start()
-    victim.wait_console(READY, 180)
+    victim.wait_console(READY, BOOT_TIMEOUT)
     host.remove_children()
     assert host.held() == held
     assert host.kernel_complaints() == []
@@ -37,7 +38,7 @@ def test_a_worker_killed_in_mid_boot_takes_only_its_child_along(host):
 
 def test_the_service_finds_its_running_child_again(host):
     child = host.start_child("orphan")
-    child.wait_console(READY, 180)
+    child.wait_console(READY, BOOT_TIMEOUT)
     workers = host.worker_pids()
     old = host.run("pidof vmms").strip()
     host.run(f"kill -9 {old}")
@@ -57,7 +58,7 @@ def test_the_service_finds_its_running_child_again(host):
 
 def test_a_child_that_ends_while_the_service_is_away_is_off_afterwards(host):
     child = host.start_child("gone")
-    child.wait_console(READY, 180)
+    child.wait_console(READY, BOOT_TIMEOUT)
     (pid,) = host.worker_pids()
     # The service is stopped, so that the worker's end meets nobody; then it is replaced.
     old = host.run("pidof vmms").strip()

@@ -11,6 +11,7 @@ from children import Child, invoke
 from report import Failure
 from shell import ChildShell
 
+pytestmark = pytest.mark.xdist_group("debian")
 DISKS = debian.DISKS
 FILES = "/var/lib/undercroft/files"
 # What any Debian says that has no PCI and no sound, on an emulated processor.

@@ -44,7 +44,7 @@ def test_the_parent_sees_and_changes_no_byte_of_the_hypervisor(host):
     host.run("; ".join(f"devmem {base + offset:#x} 32 0xcccccccc" for offset, _ in samples))
     host.run(f"devmem {base + size - 4096:#x} 32 0xcccccccc")
     with_child = host.start_child("after the writes")
-    with_child.wait_console(r"UNDERCROFT-CHILD-READY", 180)
+    with_child.wait_console(r"UNDERCROFT-CHILD-READY", 300)
     with_child.remove()
     assert "stopped" not in host.machine.hypervisor_log.read_text()
 

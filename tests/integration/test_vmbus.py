@@ -10,7 +10,7 @@ from children import DISABLED, ENABLED, RESET
 from shell import ChildShell
 
 READY = "UNDERCROFT-CHILD-READY"
-BOOT_TIMEOUT = 180
+BOOT_TIMEOUT = 300
 DISKS = "/var/lib/undercroft/disks"
 COMMAND_LINE = "console=ttyS0 panic=-1 uc.modules=hv_utils,hyperv_keyboard,hv_storvsc,sd_mod,sr_mod,ext4,isofs"
 
