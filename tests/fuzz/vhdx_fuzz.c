@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A VHDX that says what it likes. Input: a byte that chooses the disk it starts as, then patches (place, length, bytes)
+ * A VHDX that says what it likes. Input: a byte that chooses the disk it starts as and its new size, then patches (place, length, bytes)
  * over what describes it: headers, region tables, log entries, metadata, BAT. Checksums are made right again, so that
- * what lies behind them is reached. Whatever it says: opening answers, and what can be opened can be read, written,
- * flushed and closed, and opened again.
+ * what lies behind them is reached. Whatever it says: opening answers, and what can be opened can be made larger, read,
+ * written, flushed and closed, and opened again.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -155,6 +155,24 @@ static void use(struct block_host *host, struct block_disk *disk)
 	(void)disk_model_transfer(host, disk, BLOCK_FLUSH, 0, 0, NULL, 0);
 }
 
+static void resized(void *context, int error)
+{
+	*(bool *)context = true;
+}
+
+/* By a little, or so that the BAT has no room. */
+static void resize(struct block_host *host, struct block_disk *disk, bool far)
+{
+	const uint64_t by = far ? 140ull << 30 : 3 * MIB + disk->info.logical_bytes;
+	struct block_failure failure = { "" };
+	bool done = false;
+
+	if (block_resize(disk, disk->info.bytes + by, resized, &done, &failure) == 0)
+		block_host_run_until(host, &done);
+	else
+		CHECK(failure.text[0]);
+}
+
 /* What each kind of disk is before it is patched, made once. */
 struct start {
 	struct memory_file *parent, *file;
@@ -203,6 +221,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		struct block_disk *below = how & 4 ? parent_of(&host, start->parent) : NULL;
 		struct block_disk *disk = open_disk(&host, file, below, &options);
 
+		if (disk && times == 0 && how & 0x20)
+			resize(&host, disk, how & 0x40);
 		if (disk && times == 0)
 			use(&host, disk);
 		if (disk || below)

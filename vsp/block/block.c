@@ -21,11 +21,27 @@ static void closed(void *context)
 		callback(callback_context);
 }
 
+static void resized(void *context)
+{
+	struct block_disk *disk = context;
+
+	if (disk->resize_error == 0 && disk->info.bytes != disk->resize_bytes) {
+		disk->info.bytes = disk->resize_bytes;
+		if (disk->listener.resized)
+			disk->listener.resized(disk->listener.context);
+	}
+	disk->resizing = false;
+	disk->resize_done(disk->resize_context, disk->resize_error);
+	if (--disk->in_flight == 0 && disk->closing)
+		disk->host.ops->timer_arm(disk->host.context, &disk->close_timer, 0);
+}
+
 void block_disk_init(struct block_disk *disk, const struct block_disk_ops *ops, const struct vsp_host *host)
 {
 	disk->ops = ops;
 	disk->host = *host;
 	disk->close_timer = (struct vsp_timer){ .expired = closed, .context = disk };
+	disk->resize_timer = (struct vsp_timer){ .expired = resized, .context = disk };
 }
 
 static int check_range(const struct block_disk *disk, const struct block_request *request)
@@ -118,6 +134,53 @@ int block_refresh(struct block_disk *disk)
 	disk->info.bytes = bytes;
 	if (disk->listener.resized)
 		disk->listener.resized(disk->listener.context);
+	return 0;
+}
+
+void block_resized(struct block_disk *disk, int error)
+{
+	disk->resize_error = error;
+	disk->host.ops->timer_arm(disk->host.context, &disk->resize_timer, 0);
+}
+
+static int check_resize(const struct block_disk *disk, uint64_t bytes, struct block_failure *failure)
+{
+	if (disk->closing)
+		return block_failure_set(failure, -ENODEV, "the disk is being closed");
+	if (disk->info.read_only)
+		return block_failure_set(failure, -EROFS, "the disk is read-only");
+	if (!disk->ops->resize)
+		return block_failure_set(failure, -EOPNOTSUPP, "a disk of this format keeps its size while it is in use");
+	if (disk->resizing)
+		return block_failure_set(failure, -EBUSY, "the disk's size is being changed already");
+	if (bytes == 0 || bytes % disk->info.logical_bytes)
+		return block_failure_set(failure, -EINVAL, "%llu bytes are not whole sectors of %u",
+					 (unsigned long long)bytes, disk->info.logical_bytes);
+	if (bytes < disk->info.bytes)
+		return block_failure_set(failure, -ENOTSUP, "the disk has %llu bytes: it is not made smaller while it is in use",
+					 (unsigned long long)disk->info.bytes);
+	return 0;
+}
+
+int block_resize(struct block_disk *disk, uint64_t bytes, block_resize_done done, void *context,
+		 struct block_failure *failure)
+{
+	int r = check_resize(disk, bytes, failure);
+
+	if (r)
+		return r;
+	disk->resize_bytes = bytes;
+	disk->resize_done = done;
+	disk->resize_context = context;
+	if (bytes != disk->info.bytes) {
+		r = disk->ops->resize(disk, bytes, failure);
+		if (r)
+			return r;
+	} else {
+		block_resized(disk, 0);
+	}
+	disk->resizing = true;
+	disk->in_flight++;
 	return 0;
 }
 

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "block/failure.h"
 #include "host.h"
 
 #define BLOCK_IOV_MAX    1024u	/* pieces of one request: what the kernel takes at once */
@@ -69,10 +70,15 @@ struct block_disk_ops {
 	void (*submit)(struct block_disk *disk, struct block_request *request);
 	void (*kick)(struct block_disk *disk);
 	int (*current_bytes)(struct block_disk *disk, uint64_t *ret_bytes);
+	/* NULL: its size cannot be changed. A checked size, not the present one. 0: block_resized follows, with a reason -errno. */
+	int (*resize)(struct block_disk *disk, uint64_t bytes, struct block_failure *failure);
 	/* May be NULL. Closing, and nothing is in flight: writes what the disk owes to its storage, then block_settled. */
 	void (*settle)(struct block_disk *disk);
 	void (*destroy)(struct block_disk *disk);	/* nothing is in flight; frees the disk */
 };
+
+/* 0; -errno: the disk has the size that it had, but when its storage failed: then its next opening tells. */
+typedef void (*block_resize_done)(void *context, int error);
 
 /* The part that every kind of disk begins with. */
 struct block_disk {
@@ -83,6 +89,12 @@ struct block_disk {
 	unsigned in_flight;
 	bool closing;
 	bool settling;
+	bool resizing;
+	int resize_error;
+	uint64_t resize_bytes;
+	block_resize_done resize_done;
+	void *resize_context;
+	struct vsp_timer resize_timer;
 	struct vsp_timer close_timer;
 	vsp_callback closed;
 	void *closed_context;
@@ -99,6 +111,14 @@ void block_listen(struct block_disk *disk, const struct block_listener *listener
 /* The storage below may have changed its size: looks, and tells the listener. 0, -errno. */
 int block_refresh(struct block_disk *disk);
 
+/*
+ * Gives the disk another size while it is used. 0: `done` will be called once, never from inside, on success behind
+ * listener.resized. Refused with a reason: -EINVAL not whole sectors, or more than the format can; -ENOTSUP smaller than it
+ * is; -EOPNOTSUPP of this kind of disk, or of storage; -EROFS; -EBUSY it is done already; -ENODEV closing; -ENOMEM; -EIO.
+ */
+int block_resize(struct block_disk *disk, uint64_t bytes, block_resize_done done, void *context,
+		 struct block_failure *failure);
+
 /* No more requests; those in flight are done first. Then the disk is freed and `closed` called, never from inside. */
 void block_close(struct block_disk *disk, vsp_callback closed, void *context);
 
@@ -107,5 +127,6 @@ void block_disk_init(struct block_disk *disk, const struct block_disk_ops *ops, 
 void block_finish(struct block_request *request, int error);
 void block_batch_end(struct block_disk *disk);
 void block_settled(struct block_disk *disk);
+void block_resized(struct block_disk *disk, int error);	/* ends ops->resize */
 
 #endif

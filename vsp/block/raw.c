@@ -25,6 +25,7 @@ struct raw_disk {
 	struct block_file *file;
 	struct raw_io *free;
 	struct block_request *waiting, *waiting_last;	/* linked by next_of */
+	struct block_file_request resize;
 	struct raw_io ios[RAW_IOS];
 };
 
@@ -140,6 +141,25 @@ static int raw_current_bytes(struct block_disk *disk, uint64_t *ret_bytes)
 	return file->ops->size(file, ret_bytes);
 }
 
+static void resize_done(struct block_file_request *below, int error)
+{
+	struct raw_disk *raw = (struct raw_disk *)((char *)below - offsetof(struct raw_disk, resize));
+
+	block_resized(&raw->disk, error);
+}
+
+static int raw_resize(struct block_disk *disk, uint64_t bytes, struct block_failure *failure)
+{
+	struct raw_disk *raw = raw_of(disk);
+
+	if (raw->file->is_device)
+		return block_failure_set(failure, -EOPNOTSUPP, "a block device has the size that it has");
+	raw->resize = (struct block_file_request){ .op = BLOCK_FILE_SET_SIZE, .offset = bytes, .done = resize_done };
+	raw->file->ops->submit(raw->file, &raw->resize);
+	raw->file->ops->kick(raw->file);
+	return 0;
+}
+
 static void raw_destroy(struct block_disk *disk)
 {
 	struct raw_disk *raw = raw_of(disk);
@@ -152,6 +172,7 @@ static const struct block_disk_ops raw_ops = {
 	.submit = raw_submit,
 	.kick = raw_kick,
 	.current_bytes = raw_current_bytes,
+	.resize = raw_resize,
 	.destroy = raw_destroy,
 };
 

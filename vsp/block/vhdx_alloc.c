@@ -123,8 +123,6 @@ static void has_space(struct vhdx_allocation *a)
 	vhdx_send(v, &a->file);
 }
 
-static void grow(struct vhdx *v);
-
 static void grown(struct block_file_request *request, int error)
 {
 	struct vhdx *v = (struct vhdx *)((char *)request - offsetof(struct vhdx, grow));
@@ -143,13 +141,17 @@ static void grown(struct block_file_request *request, int error)
 		else
 			has_space(a);
 	}
-	grow(v);
+	if (error && vhdx_online_file_bytes(v) > v->file_bytes && vhdx_online_file_bytes(v) <= request->offset)
+		vhdx_online_fail(v, error);
+	else
+		vhdx_online_go_on(v);
+	vhdx_lengthen(v);
 }
 
 /* One at a time: of two sizes set at once, the smaller might be the last. */
-static void grow(struct vhdx *v)
+void vhdx_lengthen(struct vhdx *v)
 {
-	uint64_t bytes = 0;
+	uint64_t bytes = vhdx_online_file_bytes(v);
 
 	if (v->growing)
 		return;
@@ -159,7 +161,7 @@ static void grow(struct vhdx *v)
 		if (a->active && a->growing && a->offset + a->bytes > bytes)
 			bytes = a->offset + a->bytes;
 	}
-	if (bytes == 0)
+	if (bytes <= v->file_bytes)
 		return;
 	v->growing = true;
 	v->grow = (struct block_file_request){ .op = BLOCK_FILE_SET_SIZE, .offset = bytes, .done = grown };
@@ -193,7 +195,7 @@ int vhdx_allocate(struct vhdx *v, uint64_t index, uint64_t bytes, enum vhdx_bloc
 	v->allocation_count++;
 	if (offset + bytes > v->file_bytes) {
 		a->growing = true;
-		grow(v);
+		vhdx_lengthen(v);
 	} else {
 		has_space(a);
 	}
@@ -218,8 +220,6 @@ void vhdx_freed_stable(struct vhdx *v)
 	vhdx_freed_rest(v);
 }
 
-static void punch_next(struct vhdx *v);
-
 static void punched(struct block_file_request *request, int error)
 {
 	struct vhdx *v = (struct vhdx *)((char *)request - offsetof(struct vhdx, punch));
@@ -227,12 +227,12 @@ static void punched(struct block_file_request *request, int error)
 	/* An error is no harm: space that is taken again is zeroed. */
 	v->punching = false;
 	vhdx_space_give(&v->space, request->offset, request->bytes);
-	punch_next(v);
+	vhdx_punch_freed(v);
 	if (v->ending)
 		vhdx_poke(v);
 }
 
-static void punch_next(struct vhdx *v)
+void vhdx_punch_freed(struct vhdx *v)
 {
 	while (v->freed_punch.count && !v->punching) {
 		const uint64_t offset = (uint64_t)v->freed_punch.items[--v->freed_punch.count] * VHDX_MIB;
@@ -257,7 +257,7 @@ void vhdx_freed_rest(struct vhdx *v)
 			return;
 		v->grace_waits = false;
 		vhdx_mibs_move(&v->freed_punch, &v->freed_grace);
-		punch_next(v);
+		vhdx_punch_freed(v);
 	}
 	if (v->freed_resting.count == 0)
 		return;

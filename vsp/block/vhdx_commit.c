@@ -51,6 +51,7 @@ void vhdx_broken(struct vhdx *v, int error)
 	vhdx_wake(v, &v->wait_room);
 	vhdx_allocations_go_on(v);
 	vhdx_marks_go_on(v);
+	vhdx_online_go_on(v);
 	if (v->ending)
 		vhdx_poke(v);
 }
@@ -119,6 +120,7 @@ static void started(struct vhdx *v)
 	v->starting = false;
 	v->started = true;
 	vhdx_wake(v, &v->wait_start);
+	vhdx_online_go_on(v);
 	vhdx_poke(v);
 }
 
@@ -177,6 +179,7 @@ void vhdx_start(struct vhdx *v)
 		v->starting = false;
 		while ((request = vhdx_pop(&v->wait_start)))
 			vhdx_fail_request(v, request, -ENOMEM);
+		vhdx_online_fail(v, -ENOMEM);
 		return;
 	}
 	v->pages = pages;
@@ -186,7 +189,7 @@ void vhdx_start(struct vhdx *v)
 
 bool vhdx_room(const struct vhdx *v, unsigned pages)
 {
-	return v->dirty_count + pages <= VHDX_DIRTY_MAX;
+	return !v->gate && v->dirty_count + pages <= VHDX_DIRTY_MAX;
 }
 
 static void dirty(struct vhdx *v, const struct vhdx_dirty *page)
@@ -205,7 +208,12 @@ void vhdx_dirty_bat(struct vhdx *v, uint64_t index)
 		return;
 	v->bat_dirty[page / bits] |= 1ul << page % bits;
 	dirty(v, &(struct vhdx_dirty){ v->layout.bat.offset + page * VHDX_PAGE_BYTES,
-				       v->bat + page * (VHDX_PAGE_BYTES / sizeof *v->bat), NULL });
+				       v->bat + page * (VHDX_PAGE_BYTES / sizeof *v->bat), NULL, true });
+}
+
+void vhdx_dirty_page(struct vhdx *v, uint64_t file_offset, const void *data)
+{
+	dirty(v, &(struct vhdx_dirty){ file_offset, data, NULL, false });
 }
 
 void vhdx_dirty_bitmap(struct vhdx *v, struct vhdx_bitmap_page *page)
@@ -216,7 +224,7 @@ void vhdx_dirty_bitmap(struct vhdx *v, struct vhdx_bitmap_page *page)
 		return;
 	page->dirty = true;
 	page->pins++;
-	dirty(v, &(struct vhdx_dirty){ page->file_offset, page->data, page });
+	dirty(v, &(struct vhdx_dirty){ page->file_offset, page->data, page, false });
 }
 
 bool vhdx_settled(const struct vhdx *v)
@@ -246,6 +254,7 @@ static void applied(struct block_file_request *request, int error)
 		if (v->committing[i].page)
 			v->committing[i].page->pins--;
 	v->committing_count = 0;
+	vhdx_online_applied(v);
 	cycle_end(v);
 }
 
@@ -387,14 +396,15 @@ static void take_pages(struct vhdx *v)
 
 		v->committing[i] = v->dirty[i];
 		memcpy(v->pages + i * VHDX_PAGE_BYTES, page->data, VHDX_PAGE_BYTES);
-		if (page->page) {
+		if (page->page)
 			page->page->dirty = false;
+		if (!page->bat)
 			continue;
-		}
 		number = (page->file_offset - v->layout.bat.offset) / VHDX_PAGE_BYTES;
 		v->bat_dirty[number / bits] &= ~(1ul << number % bits);
 	}
 	vhdx_mibs_move(&v->freed_committing, &v->freed);
+	vhdx_online_taken(v);
 }
 
 static void flushed(struct vhdx *v)
@@ -425,6 +435,7 @@ static void begin(struct vhdx *v)
 	else
 		log_pages(v);
 	/* There is room again. */
+	vhdx_online_go_on(v);
 	vhdx_allocations_go_on(v);
 	vhdx_marks_go_on(v);
 	vhdx_wake(v, &v->wait_room);

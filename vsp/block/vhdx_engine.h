@@ -7,6 +7,7 @@
  *   vhdx_alloc.c   payload and bitmap blocks come into being, and are given back
  *   vhdx_bitmap.c  pages of sector bitmaps in memory
  *   vhdx_commit.c  first write, log, flush, close: everything whose order matters to a power cut
+ *   vhdx_online.c  another size
  *   vhdx_bat.c     the BAT read and checked
  *   vhdx_space.c   which MiB of the file are in use
  *
@@ -34,6 +35,7 @@ _Static_assert(3 * (VHDX_DIRTY_MAX + 1) * VHDX_PAGE_BYTES <= VHDX_MIB, "three en
 _Static_assert(VHDX_DIRTY_MAX + 2 <= VHDX_PAGE_BYTES / sizeof(struct vhdx_log_descriptor), "descriptors in one page");
 
 struct vhdx;
+struct vhdx_online;
 
 struct vhdx_queue {
 	struct block_request *first, *last;
@@ -102,7 +104,8 @@ struct vhdx_mibs {
 struct vhdx_dirty {
 	uint64_t file_offset;
 	const void *data;
-	struct vhdx_bitmap_page *page;	/* NULL: of the BAT */
+	struct vhdx_bitmap_page *page;	/* of a sector bitmap */
+	bool bat;			/* of the BAT */
 };
 
 struct vhdx_apply {
@@ -123,6 +126,8 @@ struct vhdx {
 	unsigned block_shift, sector_shift, chunk_shift, page_shift;
 	uint64_t block_bytes;
 	uint64_t file_bytes;
+	struct vhdx_online *online;	/* the disk gets another size */
+	bool gate;			/* nothing may become dirty */
 	bool growing;			/* a SET_SIZE is under way */
 	uint64_t growing_to;
 	struct block_file_request grow;
@@ -197,6 +202,11 @@ static inline struct vhdx_state *vhdx_state(struct block_request *request)
 	return (struct vhdx_state *)request->disk_data;
 }
 
+static inline size_t vhdx_bat_dirty_words(size_t bat_bytes)
+{
+	return bat_bytes / VHDX_PAGE_BYTES / (8 * sizeof(unsigned long)) + 1;
+}
+
 static inline void vhdx_push(struct vhdx_queue *queue, struct block_request *request)
 {
 	vhdx_state(request)->next = NULL;
@@ -249,6 +259,8 @@ int vhdx_allocate(struct vhdx *v, uint64_t index, uint64_t bytes, enum vhdx_bloc
 		  struct vhdx_bitmap_page **pages, unsigned page_count);
 void vhdx_allocations_go_on(struct vhdx *v);
 void vhdx_release(struct vhdx *v, uint64_t index, enum vhdx_block_state state);
+void vhdx_lengthen(struct vhdx *v);		/* the file, as far as somebody needs it and it is not yet */
+void vhdx_punch_freed(struct vhdx *v);
 void vhdx_freed_stable(struct vhdx *v);
 void vhdx_freed_rest(struct vhdx *v);
 
@@ -264,11 +276,20 @@ void vhdx_start(struct vhdx *v);
 bool vhdx_room(const struct vhdx *v, unsigned pages);
 void vhdx_dirty_bat(struct vhdx *v, uint64_t index);
 void vhdx_dirty_bitmap(struct vhdx *v, struct vhdx_bitmap_page *page);
+void vhdx_dirty_page(struct vhdx *v, uint64_t file_offset, const void *data);	/* another one, not dirty yet */
 bool vhdx_settled(const struct vhdx *v);	/* nothing that a flush would have to write but data */
 void vhdx_poke(struct vhdx *v);			/* begins a cycle when there is a reason */
 void vhdx_commit_due(void *context);
 void vhdx_broken(struct vhdx *v, int error);
 void vhdx_settle(struct block_disk *disk);
+
+/* vhdx_online.c */
+int vhdx_online_resize(struct block_disk *disk, uint64_t bytes, struct block_failure *failure);
+void vhdx_online_go_on(struct vhdx *v);		/* what it may have waited for has come; without one nothing */
+void vhdx_online_fail(struct vhdx *v, int error);
+uint64_t vhdx_online_file_bytes(const struct vhdx *v);	/* that it needs; 0: none */
+void vhdx_online_taken(struct vhdx *v);		/* all dirty pages are in an entry that is about to be written */
+void vhdx_online_applied(struct vhdx *v);	/* the entry is stable, its pages are in their places */
 
 /* vhdx_space.c, more in vhdx_bat.h */
 bool vhdx_mibs_add(struct vhdx_mibs *mibs, uint64_t offset);

@@ -223,6 +223,8 @@ static void file_done(struct block_file_request *file, int error)
 	left_grace(v, io->grace);
 	if (error) {
 		note_error(io->request, io->at + file->moved, error);
+	} else if (io->page && v->broken) {
+		note_error(io->request, io->at, v->broken);
 	} else if (io->page && !mark(v, io)) {
 		io->next = NULL;
 		*v->wait_mark_last = io;
@@ -644,6 +646,7 @@ const struct block_disk_ops vhdx_ops = {
 	.submit = vhdx_submit,
 	.kick = vhdx_kick,
 	.current_bytes = current_bytes,
+	.resize = vhdx_online_resize,
 	.settle = vhdx_settle,
 	.destroy = destroy,
 };

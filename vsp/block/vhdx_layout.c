@@ -169,19 +169,43 @@ static int decode_regions(const uint8_t *table, struct vhdx_layout *layout, stru
 	return r;
 }
 
+bool vhdx_region_table_ok(const void *table)
+{
+	const uint32_t signature = VHDX_REGION_SIGNATURE;
+
+	return memcmp(table, &signature, sizeof signature) == 0 &&
+	       vhdx_checksum_ok(table, VHDX_REGION_TABLE_BYTES, offsetof(struct vhdx_region_table, checksum));
+}
+
+void vhdx_region_table_move_bat(void *table, const struct vhdx_extent *bat)
+{
+	uint8_t *place = (uint8_t *)table + sizeof(struct vhdx_region_table);
+	struct vhdx_region_table header;
+
+	memcpy(&header, table, sizeof header);
+	for (unsigned i = 0; i < header.entry_count && i < VHDX_REGION_ENTRIES_MAX; i++) {
+		struct vhdx_region_entry entry;
+
+		memcpy(&entry, place + i * sizeof entry, sizeof entry);
+		if (!vhdx_guid_is(&entry.guid, (struct vhdx_guid)VHDX_REGION_BAT))
+			continue;
+		entry.offset = bat->offset;
+		entry.bytes = (uint32_t)bat->bytes;
+		memcpy(place + i * sizeof entry, &entry, sizeof entry);
+	}
+	vhdx_seal(table, VHDX_REGION_TABLE_BYTES, offsetof(struct vhdx_region_table, checksum));
+}
+
 static int read_regions(const struct vhdx_source *source, uint8_t *table, struct vhdx_layout *layout,
 			struct block_failure *failure)
 {
 	for (unsigned copy = 0; copy < 2; copy++) {
-		uint32_t signature;
 		int r = vhdx_source_read(source, VHDX_REGION_OFFSET(copy), table, VHDX_REGION_TABLE_BYTES);
 
 		if (r)
 			return block_failure_set(failure, r, "region table %u cannot be read: %s", copy + 1,
 						 strerror(-r));
-		memcpy(&signature, table, sizeof signature);
-		if (signature == VHDX_REGION_SIGNATURE &&
-		    vhdx_checksum_ok(table, VHDX_REGION_TABLE_BYTES, offsetof(struct vhdx_region_table, checksum)))
+		if (vhdx_region_table_ok(table))
 			return decode_regions(table, layout, failure);
 	}
 	return block_failure_set(failure, -EINVAL, "both region tables are damaged");
@@ -192,6 +216,7 @@ struct items {
 	unsigned count;
 	unsigned known;			/* how many of them somebody has asked for */
 	unsigned required;
+	uint64_t at;			/* in the file: the item that was found last */
 };
 
 /* An item's bytes into a buffer; how many it has, 0: not there. */
@@ -228,6 +253,7 @@ static int read_item(const struct vhdx_source *source, const struct vhdx_layout 
 		if (r)
 			return block_failure_set(failure, r, "metadata cannot be read: %s", strerror(-r));
 		*ret_bytes = entry.bytes;
+		items->at = layout->metadata.offset + entry.offset;
 		items->known += !!(entry.flags & VHDX_ITEM_REQUIRED);
 	}
 	return 0;
@@ -274,6 +300,7 @@ static int read_parameters(const struct vhdx_source *source, struct vhdx_layout 
 	if (r == 0)
 		r = need_item(source, layout, items, (struct vhdx_guid)VHDX_ITEM_DISK_SIZE, &info->bytes, 8, "disk size",
 			      failure);
+	layout->size_at = items->at;
 	if (r == 0)
 		r = need_item(source, layout, items, (struct vhdx_guid)VHDX_ITEM_DISK_ID, &info->disk_id, 16, "disk id",
 			      failure);
@@ -340,6 +367,24 @@ bool vhdx_geometry(struct vhdx_layout *layout)
 	else
 		layout->bat_count = vhdx_bat_index(layout->chunk_shift, layout->block_count - 1) + 1;
 	return true;
+}
+
+int vhdx_layout_grow(const struct vhdx_layout *layout, uint64_t bytes, struct vhdx_layout *grown,
+		     struct block_failure *failure)
+{
+	const struct vhdx_info *info = &layout->info;
+
+	if (bytes < info->bytes)
+		return block_failure_set(failure, -ENOTSUP, "the disk has %llu bytes: a VHDX is not made smaller",
+					 (unsigned long long)info->bytes);
+	*grown = *layout;
+	grown->info.bytes = bytes;
+	if (!vhdx_geometry(grown))
+		return block_failure_set(failure, -EINVAL, "a disk of %llu bytes: up to 64 TiB in sectors of %u are possible",
+					 (unsigned long long)bytes, info->logical_bytes);
+	if (grown->bat_count * sizeof(uint64_t) > layout->bat.bytes)
+		grown->bat = (struct vhdx_extent){ 0, vhdx_whole_mib(grown->bat_count * sizeof(uint64_t)) };
+	return 0;
 }
 
 static int check_geometry(struct vhdx_layout *layout, struct block_failure *failure)

@@ -32,6 +32,7 @@ struct vhdx_layout {
 	struct vhdx_extent regions[VHDX_REGIONS_MAX];	/* all of them, BAT and metadata too */
 	unsigned region_count;
 	struct vhdx_info info;
+	uint64_t size_at;		/* in the file: the disk's size */
 	uint64_t block_count;		/* payload */
 	uint64_t bat_count;		/* entries in use */
 	unsigned chunk_shift;		/* log2 of payload blocks to a chunk */
@@ -50,6 +51,17 @@ static inline uint64_t vhdx_bat_bitmap_index(unsigned chunk_shift, uint64_t chun
 
 /* Fills in what follows from size, block and sector size. false: outside the format's limits. */
 bool vhdx_geometry(struct vhdx_layout *layout);
+
+/*
+ * As it will be with a disk of so many bytes; a BAT region that is too small has offset 0 then, and the bytes that it
+ * needs. 0; -ENOTSUP smaller; -EINVAL with a reason.
+ */
+int vhdx_layout_grow(const struct vhdx_layout *layout, uint64_t bytes, struct vhdx_layout *grown,
+		     struct block_failure *failure);
+
+/* Tables of regions, VHDX_REGION_TABLE_BYTES each. */
+bool vhdx_region_table_ok(const void *table);
+void vhdx_region_table_move_bat(void *table, const struct vhdx_extent *bat);	/* and seals it */
 
 /* On success source->replay may be set: vhdx_replay_free. 0, -errno as vhdx_open. */
 int vhdx_layout_read(struct vhdx_source *source, struct vhdx_layout *layout, struct block_failure *failure);

@@ -117,7 +117,7 @@ static int open_disk(struct vhdx *v, struct block_disk *parent, const struct vhd
 		r = vhdx_bat_check(&source, &v->layout, v->disk.info.read_only, false, v->bat, &v->space, failure);
 	if (r)
 		return r;
-	v->bat_dirty = calloc(v->bat_bytes / VHDX_PAGE_BYTES / (8 * sizeof *v->bat_dirty) + 1, sizeof *v->bat_dirty);
+	v->bat_dirty = calloc(vhdx_bat_dirty_words(v->bat_bytes), sizeof *v->bat_dirty);
 	return v->bat_dirty ? 0 : block_failure_set(failure, -ENOMEM, "out of memory");
 }
 

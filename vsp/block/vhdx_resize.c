@@ -98,8 +98,8 @@ static int plan(struct resize *z, struct block_failure *failure)
 	for (uint64_t i = 0; i < z->layout.bat_count; i++)
 		if (z->bat[i])
 			z->grown_bat[i] = z->bat[i];
-	if (z->grown.bat_count * sizeof(uint64_t) > z->layout.bat.bytes) {
-		z->grown.bat = (struct vhdx_extent){ end, vhdx_whole_mib(z->grown.bat_count * sizeof(uint64_t)) };
+	if (z->grown.bat.offset == 0) {
+		z->grown.bat.offset = end;
 		end += z->grown.bat.bytes;
 	}
 	for (uint64_t block = z->layout.block_count; z->grown.info.type == VHDX_FIXED && block < z->grown.block_count; block++) {
@@ -150,14 +150,6 @@ static int write_bat(const struct resize *z, struct block_failure *failure)
 	return r ? r : make_stable(z, failure);
 }
 
-static bool region_table_ok(const uint8_t *table)
-{
-	const uint32_t signature = VHDX_REGION_SIGNATURE;
-
-	return memcmp(table, &signature, sizeof signature) == 0 &&
-	       vhdx_checksum_ok(table, VHDX_REGION_TABLE_BYTES, offsetof(struct vhdx_region_table, checksum));
-}
-
 /* One good copy there is: the layout was read from it. */
 static int read_region_table(struct resize *z, struct block_failure *failure)
 {
@@ -165,7 +157,7 @@ static int read_region_table(struct resize *z, struct block_failure *failure)
 
 	for (unsigned copy = 0; r == 0 && copy < 2; copy++) {
 		r = z->source.read(z->source.context, VHDX_REGION_OFFSET(copy), z->table, sizeof z->table);
-		if (r == 0 && region_table_ok(z->table))
+		if (r == 0 && vhdx_region_table_ok(z->table))
 			return 0;
 	}
 	return block_failure_set(failure, r ? r : -EIO, "the region table cannot be read");
@@ -173,7 +165,6 @@ static int read_region_table(struct resize *z, struct block_failure *failure)
 
 static int name_bat(struct resize *z, struct block_failure *failure)
 {
-	struct vhdx_region_table header;
 	int r;
 
 	if (z->grown.bat.offset == z->layout.bat.offset)
@@ -181,19 +172,7 @@ static int name_bat(struct resize *z, struct block_failure *failure)
 	r = read_region_table(z, failure);
 	if (r)
 		return r;
-	memcpy(&header, z->table, sizeof header);
-	for (unsigned i = 0; i < header.entry_count && i < VHDX_REGION_ENTRIES_MAX; i++) {
-		uint8_t *place = z->table + sizeof header + i * sizeof(struct vhdx_region_entry);
-		struct vhdx_region_entry entry;
-
-		memcpy(&entry, place, sizeof entry);
-		if (!vhdx_guid_is(&entry.guid, (struct vhdx_guid)VHDX_REGION_BAT))
-			continue;
-		entry.offset = z->grown.bat.offset;
-		entry.bytes = (uint32_t)z->grown.bat.bytes;
-		memcpy(place, &entry, sizeof entry);
-	}
-	vhdx_seal(z->table, sizeof z->table, offsetof(struct vhdx_region_table, checksum));
+	vhdx_region_table_move_bat(z->table, &z->grown.bat);
 	for (unsigned copy = 0; r == 0 && copy < 2; copy++) {
 		r = write_at(z, z->table, sizeof z->table, VHDX_REGION_OFFSET(copy), failure);
 		if (r == 0)
@@ -204,38 +183,9 @@ static int name_bat(struct resize *z, struct block_failure *failure)
 
 static int write_size(struct resize *z, struct block_failure *failure)
 {
-	struct vhdx_metadata_table header;
-	int r = z->source.read(z->source.context, z->layout.metadata.offset, z->table, VHDX_METADATA_TABLE_BYTES);
+	int r = write_at(z, &z->grown.info.bytes, sizeof z->grown.info.bytes, z->layout.size_at, failure);
 
-	if (r)
-		return block_failure_set(failure, r, "the metadata table cannot be read: %s", strerror(-r));
-	memcpy(&header, z->table, sizeof header);
-	for (unsigned i = 0; i < header.entry_count && i < VHDX_METADATA_ENTRIES_MAX; i++) {
-		struct vhdx_metadata_entry entry;
-
-		memcpy(&entry, z->table + (i + 1) * sizeof entry, sizeof entry);
-		if ((entry.flags & VHDX_ITEM_USER) || !vhdx_guid_is(&entry.guid, (struct vhdx_guid)VHDX_ITEM_DISK_SIZE))
-			continue;
-		r = write_at(z, &z->grown.info.bytes, sizeof z->grown.info.bytes, z->layout.metadata.offset + entry.offset,
-			     failure);
-		return r ? r : make_stable(z, failure);
-	}
-	return block_failure_set(failure, -EIO, "the metadata table has changed meanwhile");
-}
-
-static int check_size(struct resize *z, uint64_t bytes, struct block_failure *failure)
-{
-	const struct vhdx_info *info = &z->layout.info;
-
-	if (bytes < info->bytes)
-		return block_failure_set(failure, -ENOTSUP, "the disk has %llu bytes: a VHDX is not made smaller",
-					 (unsigned long long)info->bytes);
-	z->grown = z->layout;
-	z->grown.info.bytes = bytes;
-	if (!vhdx_geometry(&z->grown))
-		return block_failure_set(failure, -EINVAL, "a disk of %llu bytes: up to 64 TiB in sectors of %u are possible",
-					 (unsigned long long)bytes, info->logical_bytes);
-	return 0;
+	return r ? r : make_stable(z, failure);
 }
 
 static int grow(struct resize *z, struct block_failure *failure)
@@ -269,7 +219,7 @@ int vhdx_resize(int fd, uint64_t bytes, struct block_failure *failure)
 	if (r == 0)
 		r = vhdx_layout_read(&z->source, &z->layout, failure);
 	if (r == 0)
-		r = check_size(z, bytes, failure);
+		r = vhdx_layout_grow(&z->layout, bytes, &z->grown, failure);
 	if (r == 0)
 		r = vhdx_bat_read(&z->source, &z->layout, &z->bat, &z->bat_bytes, failure);
 	if (r == 0)

@@ -402,6 +402,51 @@ static void a_resize_is_told(void **state)
 	world_free(w);
 }
 
+struct resize {
+	bool done, told, told_before;
+	int error;
+};
+
+static void resize_told(void *context)
+{
+	((struct resize *)context)->told = true;
+}
+
+static void resize_done(void *context, int error)
+{
+	struct resize *resize = context;
+
+	*resize = (struct resize){ .done = true, .told = resize->told, .told_before = resize->told, .error = error };
+}
+
+static void a_disk_grows_while_it_is_used(void **state)
+{
+	struct world *w = world_new(DISK_BYTES, &(struct block_raw_options){ 0 });
+	static uint8_t data[4096] = { 5 };
+	struct block_failure failure;
+	struct resize resize = { false };
+	struct io io = { .iov = { { data, sizeof data } } };
+
+	io.request.iov_count = 1;
+	block_listen(w->disk, &(struct block_listener){ .resized = resize_told, .context = &resize });
+	assert_int_equal(block_resize(w->disk, DISK_BYTES - 512, resize_done, &resize, &failure), -ENOTSUP);
+	assert_non_null(strstr(failure.text, "not made smaller"));
+	assert_int_equal(block_resize(w->disk, DISK_BYTES + 1, resize_done, &resize, &failure), -EINVAL);
+	assert_int_equal(block_resize(w->disk, DISK_BYTES, resize_done, &resize, &failure), 0);
+	assert_int_equal(block_resize(w->disk, DISK_BYTES, resize_done, &resize, &failure), -EBUSY);
+	block_host_run_until(&w->host, &resize.done);
+	assert_false(resize.told);
+	resize.done = false;
+	assert_int_equal(block_resize(w->disk, 2 * DISK_BYTES, resize_done, &resize, &failure), 0);
+	assert_false(resize.done);
+	block_host_run_until(&w->host, &resize.done);
+	assert_true(resize.told_before && resize.error == 0);
+	assert_int_equal(w->disk->info.bytes, 2 * DISK_BYTES);
+	assert_int_equal(lseek(w->spy, 0, SEEK_END), 2 * DISK_BYTES);
+	assert_int_equal(run(w, &io, BLOCK_WRITE, 0, 2 * DISK_BYTES - 4096, 4096), 0);
+	world_free(w);
+}
+
 static void close_waits_for_what_is_in_flight(void **state)
 {
 	enum { COUNT = 200 };
@@ -488,6 +533,7 @@ int main(void)
 		cmocka_unit_test(unmap_gives_space_back),
 		cmocka_unit_test(a_file_cut_behind_our_back_is_an_error),
 		cmocka_unit_test(a_resize_is_told),
+		cmocka_unit_test(a_disk_grows_while_it_is_used),
 		cmocka_unit_test(close_waits_for_what_is_in_flight),
 		cmocka_unit_test(a_closed_disk_holds_its_file_no_longer),
 		cmocka_unit_test(a_file_sealed_against_writing_is_an_error),

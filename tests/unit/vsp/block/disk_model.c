@@ -50,6 +50,33 @@ void disk_model_init(struct disk_model *m, struct block_host *host, struct block
 	disk_model_use(m, disk);
 }
 
+/* Zeroes, of which a large disk has many, stay nowhere. */
+static void *longer(void *old, size_t count, size_t to, size_t bytes)
+{
+	static const uint8_t zeroes[4096];
+	uint8_t *items = calloc(to, bytes);
+	const uint8_t *from = old;
+
+	if (!items)
+		abort();
+	for (size_t at = 0, n; at < count * bytes; at += n) {
+		n = count * bytes - at < sizeof zeroes ? count * bytes - at : sizeof zeroes;
+		if (memcmp(from + at, zeroes, n) != 0)
+			memcpy(items + at, from + at, n);
+	}
+	free(old);
+	return items;
+}
+
+void disk_model_grow(struct disk_model *m, uint64_t bytes)
+{
+	const uint64_t sectors = bytes / m->sector_bytes;
+
+	m->versions = longer(m->versions, m->sectors, sectors, sizeof *m->versions);
+	m->locked = longer(m->locked, m->sectors, sectors, 1);
+	m->sectors = sectors;
+}
+
 void disk_model_fini(struct disk_model *m)
 {
 	for (unsigned i = 0; i < DISK_MODEL_OPS; i++)
@@ -344,7 +371,12 @@ static void check_range(const struct disk_model *m, struct block_disk *disk, uin
 	for (uint64_t at = first; at < first + sectors; at += at_once) {
 		const uint64_t n = first + sectors - at < at_once ? first + sectors - at : at_once;
 
-		if (disk_model_transfer(m->host, disk, BLOCK_READ, 0, at * m->sector_bytes, buffer, n * m->sector_bytes) != 0)
+		const uint64_t there = disk->info.bytes / m->sector_bytes;
+		const uint64_t inside = at >= there ? 0 : there - at < n ? there - at : n;
+
+		memset(buffer, 0, n * m->sector_bytes);
+		if (inside && disk_model_transfer(m->host, disk, BLOCK_READ, 0, at * m->sector_bytes, buffer,
+						  inside * m->sector_bytes) != 0)
 			give_up("cannot be read", at, 0, 0);
 		for (uint64_t i = 0; i < n; i++)
 			check_sector(m, at + i, word_in(buffer + i * m->sector_bytes, m->sector_bytes, at + i), cut);

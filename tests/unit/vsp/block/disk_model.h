@@ -55,11 +55,12 @@ struct disk_model {
 
 void disk_model_init(struct disk_model *model, struct block_host *host, struct block_disk *disk, uint64_t block_bytes,
 		     uint32_t seed);
+void disk_model_grow(struct disk_model *model, uint64_t bytes);			/* the disk may have fewer yet; zeroes */
 void disk_model_use(struct disk_model *model, struct block_disk *disk);		/* the same content on another disk */
 void disk_model_fini(struct disk_model *model);
 void disk_model_run(struct disk_model *model, unsigned requests);	/* and waits for all */
 void disk_model_check(struct disk_model *model);	/* all sectors; with a stride, those that requests go to */
-/* All sectors, read through `disk`, are what a power cut at `cut` may leave. */
+/* All sectors, read through `disk`, are what a power cut at `cut` may leave. What it does not have is zeroes. */
 void disk_model_check_cut(struct disk_model *model, struct block_disk *disk, size_t cut);
 int disk_model_transfer(struct block_host *host, struct block_disk *disk, enum block_op op, unsigned flags,
 			uint64_t offset, void *data, uint64_t bytes);

@@ -52,12 +52,23 @@ static struct block_disk *disk_open(struct block_host *host, struct memory_file 
 	return disk;
 }
 
+#define RESIZES_MAX 3u
+
+/* By the count of records. */
+struct resize {
+	uint64_t bytes;
+	size_t begun, done;
+};
+
 /* `base`: what the file held before the records; a parent when it is one's child. */
 struct story {
 	struct block_host host;
 	struct memory_file *base, *parent, *file;
 	struct block_disk *disk;
 	struct disk_model model;
+	struct resize sizes[1 + RESIZES_MAX];	/* the first from the beginning on */
+	unsigned size_count;
+	bool resized;
 };
 
 static struct block_disk *parent_open(struct story *s)
@@ -75,6 +86,41 @@ static void story_begin(struct story *s, const struct vhdx_create_options *optio
 	s->disk = disk_open(&s->host, s->file, parent_open(s), false);
 	disk_model_init(&s->model, &s->host, s->disk, options->block_bytes, seed);
 	s->model.clock = &s->file->record_count;
+	s->sizes[s->size_count++] = (struct resize){ .bytes = s->disk->info.bytes };
+}
+
+static void resize_done(void *context, int error)
+{
+	struct story *s = context;
+
+	assert_int_equal(error, 0);
+	s->sizes[s->size_count - 1].done = s->file->record_count;
+	s->resized = true;
+}
+
+static void story_resize(struct story *s, uint64_t bytes, unsigned requests)
+{
+	struct block_failure failure;
+
+	s->resized = false;
+	s->sizes[s->size_count++] = (struct resize){ bytes, s->file->record_count, SIZE_MAX };
+	if (block_resize(s->disk, bytes, resize_done, s, &failure))
+		fail_msg("%s", failure.text);
+	disk_model_run(&s->model, requests);
+	block_host_run_until(&s->host, &s->resized);
+	disk_model_grow(&s->model, bytes);
+}
+
+/* One of the sizes that had been begun, and none before one that was done. */
+static void check_size(const struct story *s, const struct block_disk *disk, size_t cut)
+{
+	for (unsigned i = s->size_count; i-- > 0;) {
+		if (disk->info.bytes == s->sizes[i].bytes && s->sizes[i].begun <= cut)
+			return;
+		if (s->sizes[i].done <= cut)
+			break;
+	}
+	fail_msg("cut %zu: %llu bytes", cut, (unsigned long long)disk->info.bytes);
 }
 
 static struct memory_file *after_cut(struct story *s, const struct memory_file *base, const struct memory_file *recorded,
@@ -100,6 +146,7 @@ static void check_read_only(struct story *s, struct memory_file *file, size_t cu
 {
 	struct block_disk *disk = disk_open(&s->host, file, parent_open(s), true);
 
+	check_size(s, disk, cut);
 	disk_model_check_cut(&s->model, disk, cut);
 	disk_model_close(&s->host, disk);
 }
@@ -115,6 +162,7 @@ static void check_cut(struct story *s, size_t cut, uint32_t random, unsigned aga
 	file->keep = true;
 	file->random = random | 1;
 	disk = disk_open(&s->host, file, parent_open(s), false);
+	check_size(s, disk, cut);
 	write_the_same(s, disk);
 	disk_model_check_cut(&s->model, disk, cut);
 	disk_model_close(&s->host, disk);
@@ -128,15 +176,29 @@ static void check_cut(struct story *s, size_t cut, uint32_t random, unsigned aga
 }
 
 /* Behind each write to the log, where an entry counts or does not. */
-static void check_log_cuts(struct story *s)
+static void check_log_cuts(struct story *s, size_t from, size_t to, unsigned times)
 {
 	uint32_t random = 54321;
 
-	for (size_t i = 0; i < s->file->record_count; i++) {
+	for (size_t i = from; i < to; i++) {
 		const struct memory_record *r = &s->file->records[i];
 
-		if (r->op == BLOCK_FILE_WRITE && r->offset >= MIB && r->offset < 2 * MIB)
+		for (unsigned n = 0; n < times && r->op == BLOCK_FILE_WRITE && r->offset >= MIB && r->offset < 2 * MIB; n++)
 			check_cut(s, i + 1, memory_random(&random) | 1, 4);
+	}
+}
+
+/* While each of the resizes was under way. */
+static void check_resize_cuts(struct story *s, unsigned cuts)
+{
+	uint32_t random = 98765;
+
+	for (unsigned i = 1; i < s->size_count; i++) {
+		const size_t begun = s->sizes[i].begun, records = s->sizes[i].done - begun + 1;
+
+		check_log_cuts(s, begun, s->sizes[i].done, 1);
+		for (unsigned n = 0; n < cuts; n++)
+			check_cut(s, begun + memory_random(&random) % records, n % 8 ? memory_random(&random) | 1 : 0, 1);
 	}
 }
 
@@ -275,8 +337,58 @@ static void far_apart_blocks_survive_any_cut(void **state)
 		s->model.wanted = 3;
 		disk_model_run(&s->model, 250);
 		disk_model_check(&s->model);
-		check_log_cuts(s);
+		check_log_cuts(s, 0, s->file->record_count, 1);
 		story_end(s, 15);
+	}
+}
+
+static void disk_that_grows_survives_any_cut(void **state)
+{
+	static const struct {
+		enum vhdx_type type;
+		uint64_t bytes;
+		uint32_t logical_bytes;
+		uint64_t sizes[RESIZES_MAX];
+		uint64_t stride;
+	} rows[] = {
+		{ VHDX_DYNAMIC, 6 * MIB + 1536, 512, { 7 * MIB + 512, 9 * MIB, 20 * MIB }, 0 },
+		{ VHDX_FIXED, 5 * MIB + 512, 512, { 8 * MIB, 14 * MIB }, 0 },
+		{ VHDX_FIXED, 510 * MIB, 4096, { 520 * MIB, 1100 * MIB }, 100 * MIB },
+		{ VHDX_DIFFERENCING, 5 * MIB + 512, 512, { 8 * MIB, 14 * MIB }, 0 },
+		/* The BAT moves. */
+		{ VHDX_DYNAMIC, 127ull << 30, 4096, { 129ull << 30, 260ull << 30 }, 16ull << 30 },
+		{ VHDX_DIFFERENCING, 127ull << 30, 4096, { 129ull << 30 }, 16ull << 30 },
+	};
+
+	for (uint32_t at = 0; at < sizeof rows / sizeof *rows * seeds(); at++) {
+		const unsigned i = at % (sizeof rows / sizeof *rows);
+		struct vhdx_create_options options = {
+			.type = VHDX_DYNAMIC, .bytes = rows[i].bytes, .block_bytes = 1 * MIB, .logical_bytes = rows[i].logical_bytes,
+		};
+		struct story *s = story_new();
+
+		if (rows[i].type == VHDX_DIFFERENCING) {
+			struct block_disk *parent;
+
+			s->parent = image_new(&s->host, &options);
+			parent = parent_open(s);
+			(void)vhdx_data_write_guid(parent, &options.parent.linkage);
+			disk_model_close(&s->host, parent);
+		}
+		options.type = rows[i].type;
+		story_begin(s, &options, (at + 1) * 7919);
+		s->model.hot = (rows[i].stride ? 1 : 4) * MIB / rows[i].logical_bytes;
+		s->model.stride = rows[i].stride / rows[i].logical_bytes;
+		disk_model_run(&s->model, 60);
+		for (unsigned n = 0; n < RESIZES_MAX && rows[i].sizes[n]; n++) {
+			story_resize(s, rows[i].sizes[n], 60);
+			if (!rows[i].stride)
+				s->model.hot = 4 * MIB / rows[i].logical_bytes + n * MIB / rows[i].logical_bytes;
+			disk_model_run(&s->model, 60);
+		}
+		disk_model_check(&s->model);
+		check_resize_cuts(s, 6);
+		story_end(s, 2);
 	}
 }
 
@@ -289,6 +401,7 @@ int main(void)
 		cmocka_unit_test(differencing_disk_survives_any_cut),
 		cmocka_unit_test(far_apart_blocks_survive_any_cut),
 		cmocka_unit_test(log_goes_round),
+		cmocka_unit_test(disk_that_grows_survives_any_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
