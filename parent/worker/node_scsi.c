@@ -319,7 +319,7 @@ static void counters(struct node *node, struct counter_sink *sink)
 struct lun_call {
 	struct node_fds *fds;
 	struct scsi *scsi;
-	int64_t number;
+	int64_t number, bytes;
 	struct json_object *lun, *medium;
 	struct disk_image image;
 };
@@ -482,11 +482,67 @@ static int call_refresh(struct node *node, struct json_object *params, struct no
 			       strerror(-r)) : 0;
 }
 
+/* Outlives the unit, which may go before its disk has answered. */
+struct resize {
+	struct scsi *scsi;
+	int64_t number, bytes;
+};
+
+static int take_bytes(struct json_object *value, const char *path, void *into, struct failure *why)
+{
+	struct lun_call *call = into;
+
+	return json_take_number(value, path, 1, INT64_MAX, &call->bytes, why);
+}
+
+static void on_resized(void *context, int error)
+{
+	struct resize *resize = context;
+	struct json_object *body = json_object_new_object();
+	const char *code = error == -ENOSPC ? "failed" : node_error_code(error);
+
+	(void)json_object_object_add(body, "lun", json_object_new_int64(resize->number));
+	(void)json_object_object_add(body, "bytes", json_object_new_int64(resize->bytes));
+	(void)json_object_object_add(body, "error", error ? json_object_new_string(code) : NULL);
+	(void)json_object_object_add(body, "message", error ? json_object_new_string(strerror(-error)) : NULL);
+	node_event(&resize->scsi->node, "resized", body);
+	free(resize);
+}
+
+static int call_resize(struct node *node, struct json_object *params, struct node_fds *fds, struct failure *why)
+{
+	static const struct json_member members[] = {
+		{ "lun", json_type_int, take_call_number, false },
+		{ "bytes", json_type_int, take_bytes, false },
+	};
+	struct lun_call call = { .scsi = scsi_of(node) };
+	struct block_failure cause = { "" };
+	struct resize *resize;
+	int r = node_take_params(params, members, 2, &call, why);
+
+	if (r == 0 && !call.scsi->storvsp)
+		r = failure_set(why, -ENOTCONN, "SCSI controller %u is being removed", node->index);
+	if (r)
+		return r;
+	resize = malloc(sizeof *resize);
+	if (!resize)
+		return failure_set(why, -ENOMEM, "no memory");
+	*resize = (struct resize){ call.scsi, call.number, call.bytes };
+	lanes_enter(call.scsi->lanes);
+	r = storvsp_resize(call.scsi->storvsp, (unsigned)call.number, (uint64_t)call.bytes, on_resized, resize, &cause);
+	lanes_leave(call.scsi->lanes);
+	if (r == 0)
+		return 0;
+	free(resize);
+	return failure_set(why, r, "SCSI controller %u, unit %lld: %.160s", node->index, (long long)call.number, cause.text);
+}
+
 static const struct node_call calls[] = {
 	{ "add_lun", call_add_lun, true },
 	{ "remove_lun", call_remove_lun, true },
 	{ "set_medium", call_set_medium, true },
 	{ "refresh", call_refresh, true },
+	{ "resize", call_resize, false },
 };
 
 static const struct json_member members[] = { { "luns", json_type_array, take_luns, false } };

@@ -44,6 +44,8 @@
  *   scsi       add_lun {"lun": LUN}   remove_lun {"lun": N}
  *              set_medium {"lun": N, "medium": {"fd", "format", ...}|null}         of a DVD drive; null takes it out
  *              refresh {"lun": N}                                     look at the size of the storage again
+ *              resize {"lun": N, "bytes": N}                          of a raw or VHDX disk, while the guest uses it
+ *              event "resized" {"lun": N, "bytes": N, "error": ERROR|null, "message": TEXT|null}
  *   nic        set {"link": "up"|"down"|"moved", "mac_spoofing": BOOL, "guard_dhcp": BOOL, "guard_router": BOOL}, each
  *              may be left out
  *   heartbeat  event "status" {"status": N, "application": N}         on each change, and on connect. N as

@@ -32,6 +32,9 @@ void storvsp_destroy(struct storvsp *storvsp, vsp_callback done, void *context);
 int storvsp_attach_disk(struct storvsp *storvsp, unsigned lun, struct block_disk *disk);
 /* The storage below may have another size now: looks, and tells the guest. 0; -ENOENT no such unit, or no medium; -errno. */
 int storvsp_refresh(struct storvsp *storvsp, unsigned lun);
+/* block_resize of the unit's disk, which tells the guest. -ENOENT no such unit, or no medium. */
+int storvsp_resize(struct storvsp *storvsp, unsigned lun, uint64_t bytes, block_resize_done done, void *context,
+		   struct block_failure *failure);
 /* `id` is the drive's; medium may be NULL. */
 int storvsp_attach_dvd(struct storvsp *storvsp, unsigned lun, const uint8_t id[16], struct block_disk *medium);
 /* Commands fail from now on; those under way are finished, the disk closed, then `done`, never from inside. -ENOENT. */

@@ -88,6 +88,16 @@ int storvsp_refresh(struct storvsp *storvsp, unsigned lun)
 	return unit && unit->disk ? block_refresh(unit->disk) : -ENOENT;
 }
 
+int storvsp_resize(struct storvsp *storvsp, unsigned lun, uint64_t bytes, block_resize_done done, void *context,
+		   struct block_failure *failure)
+{
+	const struct scsi_unit *unit = lun < STORVSP_LUN_COUNT ? storvsp->units[lun] : NULL;
+
+	if (!unit || !unit->disk)
+		return block_failure_set(failure, -ENOENT, "there is no disk");
+	return block_resize(unit->disk, bytes, done, context, failure);
+}
+
 static bool medium_ok(const struct block_disk *disk)
 {
 	return disk->info.logical_bytes <= scsi_dvd_type.block_bytes;

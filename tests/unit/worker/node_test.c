@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <json-c/json.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -266,6 +267,65 @@ static void units_come_and_go_and_stay_over_a_reset(void **state)
 	assert_int_equal(open_descriptors(), before);
 	expect_refused("\"method\":\"device\",\"params\":{\"instance\":\"" CONTROLLER "\",\"call\":\"remove_lun\",\"lun\":7}", "not_found",
 		       "no unit 7");
+}
+
+#define RESIZE(lun, bytes) "\"method\":\"device\",\"params\":{\"instance\":\"" CONTROLLER \
+			   "\",\"call\":\"resize\",\"lun\":" lun ",\"bytes\":" bytes "}"
+
+static void expect_resized(const char *request, const char *members)
+{
+	const char *got;
+
+	request_with(request, NULL, 0);
+	do
+		got = receive();
+	while (got[0] && !strstr(got, "resized"));
+	assert_non_null(strstr(got, "\"instance\":\"" CONTROLLER "\""));
+	assert_non_null(strstr(got, members));
+}
+
+static void a_vhdx_gets_another_size_while_it_is_used(void **state)
+{
+	char path[] = "./node_test.XXXXXX", command[128];
+	int fds[1];
+
+	if (system("qemu-img --version > /dev/null 2>&1") != 0)
+		skip();
+	(void)close(mkstemp(path));
+	(void)snprintf(command, sizeof command, "qemu-img create -q -f vhdx %s 100M", path);
+	assert_int_equal(system(command), 0);
+	fds[0] = open(path, O_RDWR | O_CLOEXEC);
+	start();
+	expect_done("\"method\":\"add_device\",\"params\":{\"device\":{\"type\":\"scsi\",\"instance\":\"" CONTROLLER
+		    "\",\"luns\":[{\"lun\":7,\"kind\":\"disk\",\"fd\":0,\"format\":\"vhdx\",\"id\":\"" DISK_ID "\"}]}}", fds, 1);
+	expect_refused(RESIZE("7", "70368744178688"), "invalid_params", "up to 64 TiB in sectors of 512");
+	expect_resized("{\"id\":1," RESIZE("7", "209715200") "}", "\"bytes\":209715200,\"error\":null");
+	bench_machine_fini(&bench);
+	assert_int_equal(bench_machine_init(&bench, 2), 0);
+	(void)snprintf(command, sizeof command, "qemu-img check -q -f vhdx %s && qemu-img info %s | grep -q '(209715200 bytes)'", path,
+		       path);
+	assert_int_equal(system(command), 0);
+	(void)unlink(path);
+}
+
+static void a_disk_gets_another_size_while_it_is_used(void **state)
+{
+	int fds[1] = { file_of_bytes(1 << 20) }, spy = dup(fds[0]);
+
+	start();
+	expect_done("\"method\":\"add_device\",\"params\":{\"device\":{\"type\":\"scsi\",\"instance\":\"" CONTROLLER
+		    "\",\"luns\":[" LUN("7") "]}}", fds, 1);
+	expect_refused(RESIZE("6", "2097152"), "not_found", "no unit 6");
+	expect_refused(RESIZE("7", "2097153"), "invalid_params", "unit 7: 2097153 bytes are not whole sectors of 512");
+	expect_refused(RESIZE("7", "0"), "invalid_params", "params.bytes");
+	expect_refused(RESIZE("7", "4096"), "unsupported", "unit 7: the disk has 1048576 bytes: it is not made smaller");
+	expect_resized("{\"id\":1," RESIZE("7", "2097152") "}", "\"lun\":7,\"bytes\":2097152,\"error\":null,\"message\":null");
+	assert_int_equal(lseek(spy, 0, SEEK_END), 2097152);
+	(void)close(spy);
+	/* What the disk below owes nobody waits for when its unit goes. */
+	expect_done(RESIZE("7", "4194304"), NULL, 0);
+	expect_done("\"method\":\"device\",\"params\":{\"instance\":\"" CONTROLLER "\",\"call\":\"remove_lun\",\"lun\":7}", NULL, 0);
+	assert_int_equal(worker_apply(&bench.worker, WORKER_RESET, NULL), 0);
 }
 
 /* Whoever waits for the end of the process may have the image at once. */
@@ -553,6 +613,8 @@ int main(void)
 		TEST(a_guest_sees_devices_come_and_go),
 		TEST(a_turn_off_does_not_wait_for_who_is_leaving),
 		TEST(units_come_and_go_and_stay_over_a_reset),
+		TEST(a_disk_gets_another_size_while_it_is_used),
+		TEST(a_vhdx_gets_another_size_while_it_is_used),
 		TEST(a_worker_that_ends_leaves_no_lock_behind),
 		TEST(a_medium_is_changed),
 		TEST(an_adapter_lives_on_a_socket_pair),
