@@ -4,16 +4,25 @@
 #include <string.h>
 
 #include "daemon/log.h"
+#include "vmms/disk_resize.h"
 #include "vmms/hot_plug.h"
 #include "vmms/network_plug.h"
 #include "vmms/vm.h"
+
+static void scsi_event(struct vm *vm, const struct worker_device_event *event)
+{
+	if (strcmp(event->what, "resized") == 0)
+		disk_resize_event(vm, event);
+	else
+		hot_plug_event(vm, event);
+}
 
 /* By the DEVICE types of the contract. A row without a type ends the table. */
 static const struct {
 	const char *type;
 	void (*event)(struct vm *vm, const struct worker_device_event *event);
 } kinds[] = {
-	{"scsi", hot_plug_event},
+	{"scsi", scsi_event},
 	{"nic", network_plug_event},
 	{"heartbeat", guest_heartbeat_event},
 	{"shutdown", vm_shutdown_event},

@@ -11,6 +11,7 @@
 
 #include "cim_schema.gen.h"
 #include "daemon/log.h"
+#include "vmms/disk_resize.h"
 #include "vmms/hot_plug.h"
 #include "vmms/image_work.h"
 #include "vmms/instances.h"
@@ -401,15 +402,34 @@ CIM_METHOD(Msvm_ImageManagementService, MergeVirtualHardDisk)
 	return begin(context, &what, JOB_TYPE_MERGE, out, METHOD(MergeVirtualHardDisk, Job));
 }
 
+/* The image belongs to whoever has it open. */
+static uint32_t resize_in_use(struct cim_context *context, struct vm *vm, const struct store_drive *drive,
+			      uint64_t bytes, struct cim_arguments *out, int parameter)
+{
+	struct job *job = job_begin(context->model, NULL, JOB_TYPE_EXPAND);
+
+	if (!job)
+		return cim_error_set(&context->error, context->arena, CIM_ERR_FAILED, NULL, "Store: %s",
+				     store_error(context->model->store));
+	cim_argument_set_reference(out, parameter, instance_job_reference(context->arena, job));
+	disk_resize_start(vm, drive, job, bytes);
+	return CIM_RETURN_JOB_STARTED;
+}
+
 CIM_METHOD(Msvm_ImageManagementService, ResizeVirtualHardDisk)
 {
 	const char *path = path_argument(context, in, METHOD(ResizeVirtualHardDisk, Path));
 	struct image_work what = {
 		.operation = IMAGE_RESIZE,
 		.bytes = cim_argument_uint(in, METHOD(ResizeVirtualHardDisk, MaxInternalSize))};
+	const struct store_drive *drive;
+	struct vm *vm;
 
 	if (!path || !check_bytes(context, "MaxInternalSize", what.bytes))
 		return cim_status_return_value(context->error.status);
+	drive = disk_resize_find(context->model, path, &vm);
+	if (drive)
+		return resize_in_use(context, vm, drive, what.bytes, out, METHOD(ResizeVirtualHardDisk, Job));
 	what.path = arena_strdup(context->arena, path);
 	return begin(context, &what, JOB_TYPE_EXPAND, out, METHOD(ResizeVirtualHardDisk, Job));
 }

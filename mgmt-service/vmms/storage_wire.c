@@ -139,3 +139,12 @@ struct json_object *storage_wire_refresh(const char *instance, unsigned number)
 	put_number(o, "lun", (int)number);
 	return o;
 }
+
+struct json_object *storage_wire_resize(const char *instance, unsigned number, uint64_t bytes)
+{
+	struct json_object *o = device_call(instance, "resize");
+
+	put_number(o, "lun", (int)number);
+	json_object_object_add(o, "bytes", json_object_new_uint64(bytes));
+	return o;
+}

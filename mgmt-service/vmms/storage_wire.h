@@ -28,5 +28,6 @@ struct json_object *storage_wire_remove_lun(const char *instance, unsigned lun);
 struct json_object *storage_wire_set_medium(const char *instance, unsigned lun,
 					    const struct image_chain *chain);
 struct json_object *storage_wire_refresh(const char *instance, unsigned lun);
+struct json_object *storage_wire_resize(const char *instance, unsigned lun, uint64_t bytes);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "daemon/log.h"
 #include "vmms/disk_set.h"
+#include "vmms/disk_resize.h"
 #include "vmms/hot_plug.h"
 #include "vmms/network.h"
 #include "vmms/network_plug.h"
@@ -83,6 +84,7 @@ static void vm_free(struct vm *vm)
 	vm->worker = NULL;
 	hot_plug_cancel(vm, "The management service stops");
 	network_plug_cancel(vm, "The management service stops");
+	disk_resize_cancel(vm, "The management service stops");
 	device_stats_forget(&vm->stats);
 	guest_end_requests(vm);
 	guest_forget(vm);
@@ -474,6 +476,7 @@ void vm_worker_gone(struct vm *vm, const struct worker_end *end)
 		log_warning("worker.gone", "vm=%s text=\"%s\"", vm->record.id, text);
 	hot_plug_cancel(vm, text[0] ? text : "The virtual machine was turned off");
 	network_plug_cancel(vm, text[0] ? text : "The virtual machine was turned off");
+	disk_resize_cancel(vm, text[0] ? text : "The virtual machine was turned off");
 	device_stats_forget(&vm->stats);
 	set_state(vm, VM_OFF);
 	set_status(vm, failed, text);

@@ -18,6 +18,7 @@
 #define VM_MEMORY_MAX_MIB  (UINT64_C(12) * 1024 * 1024)
 #define VM_MEMORY_STEP_MIB 2
 
+struct disk_resize;
 struct hot_plug;
 struct network_plug;
 
@@ -30,6 +31,7 @@ struct vm {
 	struct job *job;              /* that changes its state now, or NULL */
 	struct hot_plug *hot_plug;    /* that changes its storage now, or NULL */
 	struct network_plug *network_plug; /* the same of its network adapters */
+	struct disk_resize *disk_resizes;  /* that its worker is about */
 	struct device_stats stats;    /* of its worker */
 	struct console_log console;   /* what the last worker's console wrote */
 	struct guest guest;

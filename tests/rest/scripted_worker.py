@@ -61,6 +61,7 @@ CALLS = {
     "vss.freeze": {"timeout_s": int, "frozen_max_s": int}, "vss.thaw": {},
     "fcopy.copy": {"fd": int, "directory": str, "name": str, "overwrite": bool, "create_path": bool},
     "fcopy.cancel": {}, "memory.set_target": {"mib": int},
+    "scsi.resize": {"lun": int, "bytes": int},
 }
 POOLS = ("external", "guest", "auto", "auto_external")
 
@@ -191,7 +192,7 @@ class Worker:
         self.numbers = {}
         self.number_controllers()
         # A guest without drivers and daemons.
-        self.answers = {name: {"error": "not_ready"} for name in CALLS}
+        self.answers = {name: {"error": "not_ready"} for name in CALLS if name != "scsi.resize"}
         self.nics = [d for d in self.config["devices"] if d["type"] == "nic"]
         check(stat.S_ISREG(os.fstat(options.kernel_fd).st_mode), "kernel is no regular file")
         check(os.fstat(options.mshv_fd) is not None, "no device")
@@ -489,6 +490,9 @@ class Worker:
 
     def call_scsi(self, request, device):
         params = request["params"]
+        if params["call"] == "resize":
+            self.resize_disk(request, device)
+            return
         if not self.plugs(request):
             return
         call = getattr(self, "scsi_" + params["call"])
@@ -535,6 +539,34 @@ class Worker:
         if lun:
             self.write(b"<size %d>\r\n" % os.fstat(lun["fd"]).st_size)
         return lun
+
+    def resize_disk(self, request, device):
+        """As it is told ("on scsi.resize ..."), else as disks do: VHDs keep their size, none becomes smaller."""
+        params = request["params"]
+        check_members(params, ("instance", "call", "lun", "bytes"))
+        check(type(params["bytes"]) is int, "bytes of a disk")
+        lun, = [lun for lun in device["luns"] if lun["lun"] == params["lun"]]
+        event = {"what": "resized", "lun": params["lun"], "bytes": params["bytes"], "error": None, "message": None}
+        answer = self.answers.get("scsi.resize", {"events": [event]})
+        if "scsi.resize" not in self.answers:
+            head = os.pread(lun["fd"], 65536, 0).split(b"\n")[0]
+            what = {"virtual_bytes": os.fstat(lun["fd"]).st_size} if lun["format"] == "raw" else json.loads(head[9:])
+            if lun["format"] == "vhd":
+                answer = {"error": "unsupported", "message": "a disk of this format keeps its size while it is in use"}
+            elif params["bytes"] < what["virtual_bytes"]:
+                answer = {"error": "unsupported", "message": "it is not made smaller while it is in use"}
+            elif lun["format"] == "raw":
+                os.ftruncate(lun["fd"], params["bytes"])
+            else:
+                os.pwrite(lun["fd"], head[:9] + json.dumps({**what, "virtual_bytes": params["bytes"]}).encode() + b"\n", 0)
+        if "error" in answer:
+            self.error(request, answer["error"], answer.get("message", "scripted"))
+            return
+        if answer.get("early"):
+            self.device_event(device, event)
+        self.result(request)
+        for told in answer["events"]:
+            self.device_event(device, {**event, **told})
 
     def number_controllers(self):
         """A number belongs to a controller until it is gone; others get the lowest free one."""

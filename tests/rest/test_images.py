@@ -189,15 +189,61 @@ def test_create_look_and_resize(service):
     assert {i["class"] for i in service.instances("CIM_ConcreteJob")} == {"Msvm_StorageJob", "Msvm_ConcreteJob"}
 
 
-def test_a_raw_disk_grows_while_it_is_used(service):
+def test_a_raw_disk_that_is_only_read_grows_below(service):
     path = service.image("grows.img")
-    vm = with_disk(service, path)
+    vm = with_disk(service, path, Access=1)
     service.start_vm(vm)
     assert done(service, "ResizeVirtualHardDisk", Path=path, MaxInternalSize=2 << 20)["JobState"] == 7
     wait_until(lambda: b"<size 2097152>" in service.console_log(vm), "the worker looks at the size")
     job = done(service, "ResizeVirtualHardDisk", Path=path, MaxInternalSize=1 << 20)
     assert job["JobState"] == 10 and "not shrink below" in job["ErrorDescription"]
     assert os.path.getsize(path) == 2 << 20
+
+
+def test_a_running_machine_resizes_its_disks_itself(service):
+    raw, vhdx, vhd = service.image("used.img"), service.vhd("used.vhdx"), service.vhd("used.vhd")
+    for path in (raw, vhdx):
+        service.start_vm(with_disk(service, path))
+        job = done(service, "ResizeVirtualHardDisk", Path=path, MaxInternalSize=str(2 << 30))
+        assert job["JobState"] == 7 and job["JobType"] == 4, job
+        assert looked(service, path)["MaxInternalSize"] == str(2 << 30)
+        job = done(service, "ResizeVirtualHardDisk", Path=path, MaxInternalSize=1 << 20)
+        assert job["JobState"] == 10 and job["ErrorDescription"] == (
+            path + ": it is not made smaller while it is in use (unsupported)"), job
+        assert looked(service, path)["MaxInternalSize"] == str(2 << 30)
+    service.start_vm(with_disk(service, vhd))
+    job = done(service, "ResizeVirtualHardDisk", Path=vhd, MaxInternalSize=str(2 << 30))
+    assert job["JobState"] == 10 and "keeps its size while it is in use" in job["ErrorDescription"], job
+    for bytes_, text in ((0, "multiple of 512"), ((1 << 30) + 1, "multiple of 512"), ((64 << 40) + 512, "up to 64 TB")):
+        answer = ask(service, "ResizeVirtualHardDisk", Path=vhdx, MaxInternalSize=str(bytes_))
+        assert text in problem(answer, 400)["detail"]
+
+
+def test_resizes_end_as_the_worker_says(service):
+    path = service.vhd("told.vhdx")
+    vm = with_disk(service, path)
+    service.start_vm(vm)
+
+    def resized(answer, bytes_=2 << 30):
+        service.guest_answers(vm, "scsi.resize", answer)
+        return done(service, "ResizeVirtualHardDisk", Path=path, MaxInternalSize=str(bytes_))
+
+    assert resized({"events": [{}]})["JobState"] == 7
+    assert resized({"events": [], "early": True})["JobState"] == 7
+    # Of others, and of none.
+    assert resized({"events": [{"lun": 5}, {"bytes": 512}, {"bytes": "x"}, {"error": "x"}]})["JobState"] == 10
+    job = resized({"events": [{"error": "failed", "message": "No space left on device"}]})
+    assert job["JobState"] == 10 and job["ErrorDescription"] == path + ": No space left on device (failed)", job
+    job = resized({"error": "busy"})
+    assert job["JobState"] == 10 and job["ErrorDescription"] == path + ": scripted (busy)", job
+    # Two at once, and a machine that goes meanwhile.
+    service.guest_answers(vm, "scsi.resize", {"events": []})
+    jobs = [ask(service, "ResizeVirtualHardDisk", Path=path, MaxInternalSize=str(n << 30)).headers["Location"] for n in (3, 4)]
+    service.request_state(vm, 3)
+    for job in map(service.wait_job, jobs):
+        assert job["JobState"] == 10 and "turned off" in job["ErrorDescription"], job
+    job = done(service, "ResizeVirtualHardDisk", Path=path, MaxInternalSize=str(3 << 30))
+    assert job["JobState"] == 7 and service.read_vhd(path)["virtual_bytes"] == 3 << 30, job
 
 
 def test_convert(service):
