@@ -16,7 +16,7 @@ DISKS = debian.DISKS
 FILES = "/var/lib/undercroft/files"
 # What any Debian says that has no PCI and no sound, on an emulated processor.
 HARMLESS = re.compile(r"Speculative Return Stack|srso|PCI: (Fatal: No config|System does not support)|Power-on or device reset|"
-                      r"hrtimer: interrupt took|autofs4|systemd\[1\]: |supports timestamps until|process '.*' started with executable stack")
+                      r"hrtimer: interrupt took|Capacity data has changed|autofs4|systemd\[1\]: |supports timestamps until|process '.*' started with executable stack")
 ADDRESS = re.compile(r"10\.77\.0\.\d+")
 
 
@@ -183,6 +183,35 @@ def test_random_io_is_verified_on_each_format(guest, host, kind):
     guest.run("for i in $(seq 50); do [ -b /dev/sdb ] || break; sleep 0.2; done; ! [ -b /dev/sdb ]")
     if suffix:
         assert "True" in guest.hvsh(f"Test-VHD {path}")
+
+
+@pytest.mark.parametrize("kind", ["fixed", "dynamic", "differencing"])
+def test_a_disk_grows_while_it_is_mounted(guest, host, kind):
+    path = f"{DISKS}/io-grows.vhdx"
+    host.run(f"rm -f {DISKS}/io-*")
+    if kind == "differencing":
+        guest.hvsh(f"New-VHD -Path {DISKS}/io-base.vhdx -SizeBytes 64MB -Dynamic")
+        guest.hvsh(f"New-VHD -Path {path} -ParentPath {DISKS}/io-base.vhdx -Differencing")
+    else:
+        guest.hvsh(f"New-VHD -Path {path} -SizeBytes 64MB -{kind.capitalize()}")
+    guest.hvsh(f"Add-VMHardDiskDrive -VMName deb -Path {path}")
+    try:
+        guest.run("for i in $(seq 50); do [ -b /dev/sdb ] && break; sleep 0.2; done; [ -b /dev/sdb ]")
+        guest.run("mkfs.ext4 -q /dev/sdb && mount /dev/sdb /mnt && dd if=/dev/urandom of=/mnt/a bs=1M count=20 2>/dev/null && "
+                  "sha256sum /mnt/a >/tmp/sum")
+        guest.hvsh(f"Resize-VHD -Path {path} -SizeBytes 128MB")
+        # The guest hears of it with its next command.
+        guest.run("for i in $(seq 50); do dd if=/dev/sdb of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null; "
+                  "[ $(lsblk -bdno SIZE /dev/sdb) = 134217728 ] && break; sleep 0.2; done; "
+                  "[ $(lsblk -bdno SIZE /dev/sdb) = 134217728 ]")
+        guest.run("resize2fs /dev/sdb >/dev/null 2>&1 && dd if=/dev/urandom of=/mnt/b bs=1M count=60 2>/dev/null && "
+                  "sync && echo 3 >/proc/sys/vm/drop_caches && sha256sum -c --quiet /tmp/sum && umount /mnt && fsck.ext4 -fn /dev/sdb "
+                  ">/dev/null 2>&1")
+    finally:
+        guest.run("umount /mnt 2>/dev/null; true")
+        guest.hvsh("Remove-VMHardDiskDrive -VMName deb -ControllerType SCSI -ControllerNumber 0 -ControllerLocation 1")
+    guest.run("for i in $(seq 50); do [ -b /dev/sdb ] || break; sleep 0.2; done; ! [ -b /dev/sdb ]")
+    assert "True" in guest.hvsh(f"Test-VHD {path}")
 
 
 def test_devices_come_and_go_under_load(guest, host):
