@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 typedef void (*vsp_callback)(void *context);
 
@@ -68,6 +69,9 @@ struct vsp_host_ops {
 	uint64_t (*wall_time)(void *host);	/* 100 ns since 1601-01-01 UTC */
 	uint64_t (*monotonic_ns)(void *host);	/* since any moment but never 0; cheap, to measure how long things take */
 	void (*log)(void *host, const char *text);
+	/* One record of vmbus/vmbus_trace.h, in pieces that are taken before this returns; of the bus' host, from any lane.
+	 * NULL: nobody wants them. */
+	void (*trace)(void *host, const struct iovec *pieces, unsigned count);
 };
 
 struct vsp_lanes;

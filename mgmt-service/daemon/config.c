@@ -78,6 +78,11 @@ static int set_vhdtool(struct config *c, const char *v, char *reason, unsigned s
 	return set_path(c->vhdtool, v, reason, size);
 }
 
+static int set_trace_vmbus(struct config *c, const char *v, char *reason, unsigned size)
+{
+	return set_path(c->trace_vmbus, v, reason, size);
+}
+
 static int set_mshv_device(struct config *c, const char *v, char *reason, unsigned size)
 {
 	return set_path(c->mshv_device, v, reason, size);
@@ -175,6 +180,7 @@ static const struct key {
 	{"vmwp", set_vmwp},
 	{"vhdtool", set_vhdtool},
 	{"worker-user", set_worker_user},
+	{"trace-vmbus", set_trace_vmbus},
 	{"mshv-device", set_mshv_device},
 	{"kernel-directories", set_kernel_directories},
 	{"disk-directories", set_disk_directories},
@@ -380,6 +386,8 @@ int config_check(const struct config *config)
 		findings += finding("mshv-device", config->mshv_device, strerror(errno));
 	if (geteuid() == 0 && !getpwnam(config->worker_user))
 		findings += finding("worker-user", config->worker_user, "there is no such user");
+	if (config->trace_vmbus[0] && (stat(config->trace_vmbus, &st) != 0 || !S_ISDIR(st.st_mode)))
+		findings += finding("trace-vmbus", config->trace_vmbus, "no such directory");
 	findings += check_directories("kernel-directories", &config->kernels);
 	findings += check_directories("disk-directories", &config->disks);
 	findings += check_directories("guest-file-directories", &config->guest_files);

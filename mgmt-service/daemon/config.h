@@ -26,6 +26,7 @@ struct config {
 	char vmwp[PATH_MAX];
 	char vhdtool[PATH_MAX]; /* empty: beside vmwp */
 	char worker_user[64];
+	char trace_vmbus[PATH_MAX]; /* empty: no traces */
 	char mshv_device[PATH_MAX];
 	struct config_directories kernels;
 	struct config_directories disks;

@@ -31,6 +31,7 @@ enum launch_fd {
 	FD_MSHV,
 	FD_KERNEL,
 	FD_INITRD,
+	FD_TRACE,
 	FD_HVSOCK,
 	FD_HVSOCK_FOLDER,
 	FD_COUNT
@@ -41,7 +42,8 @@ enum launch_fd {
 
 /* NULL: its number is in the configuration document. */
 static const char *const fd_options[FD_COUNT] = {
-	"--config-fd", "--control-fd", "--console-fd", "--mshv-fd", "--kernel-fd", "--initrd-fd", NULL, NULL,
+	"--config-fd", "--control-fd", "--console-fd", "--mshv-fd", "--kernel-fd", "--initrd-fd",
+	"--trace-fd",  NULL,           NULL,
 };
 
 struct launch {
@@ -218,6 +220,19 @@ static int open_taps(struct model *model, const struct vm *vm, const struct disk
 	return 0;
 }
 
+/* Readable by nobody else: it holds what the guest writes. */
+static int open_trace(const struct config *config, const char *id, char *reason, unsigned reason_size)
+{
+	char path[PATH_MAX + 64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s.vmbus", config->trace_vmbus, id);
+	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		snprintf(reason, reason_size, "The trace %s cannot be written: %s", path, strerror(errno));
+	return fd;
+}
+
 static int open_files(struct model *model, const struct vm *machine, const struct disk_set *disks,
 		      struct launch *launch, char *reason, unsigned reason_size)
 {
@@ -239,6 +254,11 @@ static int open_files(struct model *model, const struct vm *machine, const struc
 		launch->fds[FD_INITRD] =
 			host_file_open_kernel(&config->kernels, vm->initrd_path, reason, reason_size);
 		if (launch->fds[FD_INITRD] < 0)
+			return -1;
+	}
+	if (config->trace_vmbus[0]) {
+		launch->fds[FD_TRACE] = open_trace(config, vm->id, reason, reason_size);
+		if (launch->fds[FD_TRACE] < 0)
 			return -1;
 	}
 	launch->fds[FD_MSHV] = open(config->mshv_device, O_RDWR | O_CLOEXEC);
@@ -376,8 +396,9 @@ static void __attribute__((noreturn)) child(const struct launch *launch, const c
 	/* Only what is listed above survives, whatever a library of this process has open. */
 	if (syscall(SYS_close_range, first_free(launch), ~0u, 0))
 		goto failed;
-	if (launch->fds[FD_INITRD] < 0)
-		close(FIRST_FD + FD_INITRD);
+	for (int i = 0; i < FD_COUNT; i++)
+		if (launch->fds[i] < 0)
+			close(FIRST_FD + i);
 	/* The raw calls: glibc's wrappers would talk to threads that this process does not have. */
 	if (launch->change_user && (syscall(SYS_setgroups, 0, NULL) ||
 				    syscall(SYS_setresgid, launch->gid, launch->gid, launch->gid) ||

@@ -203,7 +203,7 @@ int config_parse(const char *text, size_t bytes, struct config *out, struct fail
 	struct json_tokener *tokener;
 	struct json_object *document;
 	enum json_tokener_error error;
-	struct config config = { .vp_count = 0 };
+	struct config config = { .trace_fd = -1 };
 	size_t end;
 	int r;
 

@@ -24,6 +24,7 @@ struct config {
 	char *command_line;			/* owned */
 	bool has_com1;
 	struct node *nodes;			/* the devices on VMBus; owned */
+	int trace_fd;				/* of the command line, see --trace-fd; -1: no trace */
 };
 
 /* -EINVAL with the member's path in `why` ("memory.startup_mib: ..."), -ENOMEM. */

@@ -212,7 +212,7 @@ static int start_lane(struct lane *lane, struct backend *backend, const struct g
 
 	if (r)
 		return r;
-	r = vsp_world_init(&lane->world, backend, mem, &lane->loop, why);
+	r = vsp_world_init(&lane->world, backend, mem, &lane->loop, -1, why);
 	if (r == 0) {
 		lane->lanes->hosts[lane->index] = lane->world.host;
 		lane->lanes->hosts[lane->index].lanes = &lane->lanes->view;
@@ -280,7 +280,7 @@ int lanes_start(struct lanes **out, unsigned count, const char *name, struct bac
 
 	if (!lanes)
 		return failure_set(why, -ENOMEM, "no memory");
-	r = vsp_world_init(&lanes->lane[0].world, backend, mem, bus_loop, why);
+	r = vsp_world_init(&lanes->lane[0].world, backend, mem, bus_loop, -1, why);
 	if (r) {
 		lanes_free(lanes);
 		return r;

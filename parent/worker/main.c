@@ -22,7 +22,7 @@
 #define VMWP_VERSION "0.1"
 #endif
 
-enum descriptor { FD_CONFIG, FD_CONTROL, FD_CONSOLE, FD_MSHV, FD_KERNEL, FD_INITRD, FD_COUNT };
+enum descriptor { FD_CONFIG, FD_CONTROL, FD_CONSOLE, FD_MSHV, FD_KERNEL, FD_INITRD, FD_TRACE, FD_COUNT };
 
 static const struct {
 	const char *option;
@@ -35,6 +35,7 @@ static const struct {
 	[FD_MSHV] = { "mshv-fd", S_IFCHR, false },
 	[FD_KERNEL] = { "kernel-fd", S_IFREG, false },
 	[FD_INITRD] = { "initrd-fd", S_IFREG, true },
+	[FD_TRACE] = { "trace-fd", S_IFREG, true },
 };
 
 struct arguments {
@@ -113,6 +114,7 @@ static int read_config(const struct arguments *arguments, struct config *config,
 		config_fini(config);
 		return failure_set(why, -EINVAL, "configuration: id: not the one of --id");
 	}
+	config->trace_fd = arguments->fd[FD_TRACE];
 	return 0;
 }
 

@@ -298,7 +298,7 @@ int vmbus_start(struct vmbus **out, const struct config *config, struct backend 
 	r = loop_init(&bus->loop, why);
 	if (r == 0) {
 		reached = STEP_LOOP;
-		r = vsp_world_init(&bus->world, backend, mem, &bus->loop, why);
+		r = vsp_world_init(&bus->world, backend, mem, &bus->loop, config->trace_fd, why);
 	}
 	if (r == 0) {
 		reached = STEP_WORLD;

@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -295,6 +296,20 @@ static void host_log(void *host, const char *text)
 	log_line("%.200s", text);
 }
 
+/* The file appends whole records, whichever thread writes. It ends with the first that finds no room. */
+static void host_trace(void *host, const struct iovec *pieces, unsigned count)
+{
+	struct vsp_world *w = host;
+	size_t bytes = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		bytes += pieces[i].iov_len;
+	if (atomic_load(&w->trace_full) || writev(w->trace_fd, pieces, (int)count) == (ssize_t)bytes)
+		return;
+	if (!atomic_exchange(&w->trace_full, true))
+		log_line("vmbus: the trace ends here: %s", strerror(errno));
+}
+
 static const struct vsp_host_ops host_ops = {
 	.memory = host_memory,
 	.post_message = host_post_message,
@@ -313,12 +328,14 @@ static const struct vsp_host_ops host_ops = {
 };
 
 int vsp_world_init(struct vsp_world *w, struct backend *backend, const struct guest_mem *mem, struct loop *loop,
-		   struct failure *why)
+		   int trace_fd, struct failure *why)
 {
 	int r;
 
-	*w = (struct vsp_world){ .backend = backend, .mem = mem, .loop = loop };
-	w->host = (struct vsp_host){ .ops = &host_ops, .context = w };
+	*w = (struct vsp_world){ .ops = host_ops, .backend = backend, .mem = mem, .loop = loop, .trace_fd = trace_fd };
+	w->host = (struct vsp_host){ .ops = &w->ops, .context = w };
+	if (trace_fd >= 0)
+		w->ops.trace = host_trace;
 	w->timer = (struct loop_source){
 		.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), .callback = on_timer, .context = w,
 	};

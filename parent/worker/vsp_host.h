@@ -6,6 +6,8 @@
 #ifndef WORKER_VSP_HOST_H
 #define WORKER_VSP_HOST_H
 
+#include <stdatomic.h>
+
 #include "host.h"
 #include "worker/backend.h"
 #include "worker/guest_mem.h"
@@ -16,6 +18,9 @@ struct watched;
 
 struct vsp_world {
 	struct vsp_host host;			/* what the providers get */
+	struct vsp_host_ops ops;
+	int trace_fd;				/* -1: no trace */
+	atomic_bool trace_full;
 	struct backend *backend;
 	const struct guest_mem *mem;
 	struct loop *loop;
@@ -27,7 +32,7 @@ struct vsp_world {
 };
 
 int vsp_world_init(struct vsp_world *w, struct backend *backend, const struct guest_mem *mem, struct loop *loop,
-		   struct failure *why) MUST_CHECK;
+		   int trace_fd, struct failure *why) MUST_CHECK;
 /* Closes what the providers left open. */
 void vsp_world_fini(struct vsp_world *w);
 

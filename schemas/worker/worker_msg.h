@@ -77,6 +77,7 @@
  * could not start (the last line on standard error says why), 3 after a triple fault, 1 otherwise.
  *
  * Start        vmwp --id GUID --config-fd N --control-fd N --console-fd N --mshv-fd N --kernel-fd N [--initrd-fd N]
+ *              [--trace-fd N]
  *              --config-fd     the configuration document below, read to its end once
  *              --control-fd    the listening control socket
  *              --console-fd    a listening AF_UNIX SOCK_STREAM socket (<rundir>/workers/<vm id>.console): raw bytes of
@@ -85,6 +86,8 @@
  *                              each gets all output, and input from all is merged
  *              --mshv-fd       /dev/mshv, opened read-write by the service
  *              --kernel-fd, --initrd-fd   regular files, opened read-only
+ *              --trace-fd      a regular file, opened for appending: gets a trace of the child's bus
+ *                              (vmbus/vmbus_trace.h), which holds what the guest writes to disks and networks in part
  *              The worker runs as an unprivileged user, without capabilities, under seccomp, and opens nothing itself.
  *              It starts in state "created" and waits for "start".
  *

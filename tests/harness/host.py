@@ -2,7 +2,9 @@
 """A whole host as one object for a test: the machine, the parent's shell, the REST API, the children."""
 
 import re
+import socket
 import subprocess
+import time
 
 import pexpect
 
@@ -15,6 +17,8 @@ from report import Failure
 
 BOOT_TIMEOUT = 300
 READY = r"UNDERCROFT-PARENT-READY (\S+) (\S+) (\w+)"
+TRACE_DIRECTORY = "/var/lib/undercroft/traces"
+TRACE_PORT = 9100
 DEBUGFS = "/sys/kernel/debug/undercroft"
 
 # What a stock kernel warns about on this emulator with nothing below it, and what it says of any module from outside
@@ -132,6 +136,39 @@ class Host:
         own = self.counters("hypervisor")
         below = {f"hypervisor.{name}": own[name] for name in ("partitions", "vps", "deposited_pages", "mapped_pages")}
         return {**self.counters("live"), **below}
+
+    # Traces
+
+    def trace(self):
+        """Makes the management service keep a trace of each child's bus from now on."""
+        old = self.run("pidof vmms").strip()
+        self.run(f"mkdir -p {TRACE_DIRECTORY}; echo 'trace-vmbus = {TRACE_DIRECTORY}' >>/etc/undercroft/vmms.conf; kill {old}")
+        deadline = time.monotonic() + 60
+        while self.execute("pidof vmms")[1].strip() in ("", old) or not self.api.alive():
+            if time.monotonic() > deadline:
+                raise Failure(f"the management service did not come back; {self.machine.where()}")
+            time.sleep(0.5)
+
+    def fetch_traces(self, directory, bytes_max):
+        """Copies what was traced into a directory of this machine: the first bytes of each."""
+        port = self.machine.forward(TRACE_PORT)
+        for name in self.run(f"ls {TRACE_DIRECTORY}").split():
+            self.run(f"(head -c {bytes_max} {TRACE_DIRECTORY}/{name} | nc -l -p {TRACE_PORT}) >/dev/null 2>&1 &")
+            (directory / name).write_bytes(self._receive(port))
+
+    def _receive(self, port):
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            # The forwarded port takes the connection also while nobody listens in the parent yet.
+            with socket.create_connection(("127.0.0.1", port), timeout=30) as stream, stream.makefile("rb") as file:
+                try:
+                    data = file.read()
+                except OSError:
+                    data = b""
+            if data:
+                return data
+            time.sleep(0.5)
+        raise Failure(f"no trace came out of the parent; {self.machine.where()}")
 
     # Children
 

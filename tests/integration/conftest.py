@@ -16,6 +16,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "harness"))
 
 from host import Host  # noqa: E402  the path has to be set first
 
+TRACE_BYTES_MAX = 256 << 20
+
 
 # The longest first, the shortest last: then all workers end at about the same time.
 LONGEST = ("test_debian", "test_twenty_lives", "test_parent_works", "test_vmbus.py", "test_a_hostile_guest", "test_crashes",
@@ -31,7 +33,12 @@ def pytest_collection_modifyitems(items):
 def shared_machine():
     """A host with two processors for all tests that leave it as they found it."""
     host = Host("shared-" + os.environ.get("PYTEST_XDIST_WORKER", "gw0"), cpus=2).boot()
+    traces = os.environ.get("UNDERCROFT_TRACES")		# a directory: what children's guests say on VMBus is left there
+    if traces:
+        host.trace()
     yield host
+    if traces and host.healthy():
+        host.fetch_traces(pathlib.Path(traces), TRACE_BYTES_MAX)
     host.close()
 
 

@@ -196,6 +196,8 @@ class Worker:
         self.nics = [d for d in self.config["devices"] if d["type"] == "nic"]
         check(stat.S_ISREG(os.fstat(options.kernel_fd).st_mode), "kernel is no regular file")
         check(os.fstat(options.mshv_fd) is not None, "no device")
+        if options.trace_fd is not None:
+            os.write(options.trace_fd, b"TRACE\n")
         self.check_descriptors(options)
         words = self.config["boot"]["command_line"].split()
         self.script = dict(word.split("=", 1) for word in words if "=" in word)
@@ -225,7 +227,7 @@ class Worker:
     def check_descriptors(self, options):
         """Nothing but what the contract lists may be inherited."""
         known = {0, 1, 2, options.control_fd, options.console_fd, options.mshv_fd, options.kernel_fd,
-                 options.initrd_fd, *self.fds}
+                 options.initrd_fd, options.trace_fd, *self.fds}
         for name in os.listdir("/proc/self/fd"):
             fd = int(name)
             try:
@@ -704,6 +706,7 @@ def main():
     for name in ("config", "control", "console", "mshv", "kernel"):
         parser.add_argument("--%s-fd" % name, type=int, required=True)
     parser.add_argument("--initrd-fd", type=int)
+    parser.add_argument("--trace-fd", type=int)
     Worker(parser.parse_args()).run()
 
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import SERVICE, VMMS, wait_until
+from conftest import SERVICE, Service, VMMS, wait_until
 
 
 def state(service, vm):
@@ -141,6 +141,26 @@ def test_a_failed_start_says_why(service, script, reason):
     system = service.vm(vm)
     assert system["EnabledState"] == 3 and system["HealthState"] == 20 and system["OperationalStatus"] == [3]
     assert reason in system["StatusDescriptions"][0]
+
+
+def test_each_start_goes_on_with_the_trace(tmp_path):
+    tmp_path.chmod(0o755)
+    service = Service({"trace-vmbus": str(tmp_path)})
+    try:
+        service.start()
+        vm = service.define()
+        for _ in range(2):
+            service.start_vm(vm)
+            service.request_state(vm, 3)
+        trace = tmp_path / (vm + ".vmbus")
+        assert trace.read_text() == "TRACE\nTRACE\n"
+        assert trace.stat().st_mode & 0o777 == 0o600
+        trace.unlink()
+        trace.symlink_to(tmp_path / "elsewhere")
+        assert "trace" in service.request_state(vm, 2)["ErrorDescription"]
+        assert not tmp_path.joinpath("elsewhere").exists()
+    finally:
+        service.destroy()
 
 
 def test_missing_files_fail_the_start(service):

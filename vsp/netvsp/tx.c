@@ -15,6 +15,7 @@
 #define RANGE_PIECES_MAX 1024u		/* of a packet; nobody needs more than a page each */
 #define RETRY_NS        500000u
 #define TRIES_MAX       40u
+#define TRACE_PIECES_MAX 4u
 
 bool tx_stream(struct netvsp *nic, const struct vmbus_packet *packet, const struct nvsp_rndis_packet *message,
 	       struct span part[2], size_t *out_bytes)
@@ -238,12 +239,27 @@ static void job_run(struct nic_queue *queue)
 	job_complete(queue, NVSP_STATUS_SUCCESS);
 }
 
+/* The send buffer's section; what lies in the packet's own memory is in the trace already. */
+static void trace_section(const struct nic_queue *queue, const struct span *section)
+{
+	struct iovec pieces[TRACE_PIECES_MAX];
+	int count = span_gather(section, 0, section->bytes, pieces, TRACE_PIECES_MAX);
+
+	if (count > 0)
+		vmbus_channel_trace(queue->channel, pieces, (unsigned)count);
+}
+
 void tx_start(struct nic_queue *queue, const struct vmbus_packet *packet, const struct nvsp_rndis_packet *message)
 {
 	struct tx_job *job = &queue->job;
 
+	bool is_valid;
+
 	*job = (struct tx_job){ .wants_completion = packet->wants_completion, .transaction = packet->transaction };
-	if (!tx_stream(queue->nic, packet, message, job->part, &job->bytes) || job->bytes == 0) {
+	is_valid = tx_stream(queue->nic, packet, message, job->part, &job->bytes) && job->bytes;
+	if (is_valid && vmbus_channel_is_traced(queue->channel))
+		trace_section(queue, &job->part[0]);
+	if (!is_valid) {
 		nic_count(queue, NETVSP_DROP_TX_MALFORMED);
 		job_complete(queue, NVSP_STATUS_INVALID_RNDIS_PACKET);
 	} else if (!queue->nic->rndis.is_initialized) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "vmbus/server_state.h"
+#include "vmbus/trace.h"
 
 #define PACKET_BYTES_DEFAULT 4096u	/* what guests take when their driver says nothing else */
 
@@ -173,6 +174,8 @@ static int attach(struct vmbus_channel *channel, const struct channel_indices *r
 	}
 	channel->attached = true;
 	channel->group->open_count++;
+	if (trace_is_on(channel->server))
+		trace_open(channel);
 	r = tell(device->context, channel);
 	if (r) {
 		close_doorbell(channel);
@@ -199,6 +202,8 @@ void channel_detach(struct vmbus_channel *channel)
 	group_enter(group);
 	close_doorbell(channel);
 	channel->closing = true;
+	if (trace_is_on(channel->server))
+		trace_close(channel);
 	device->ops->closing(device->context, channel);
 	group_leave(group);
 }
@@ -500,6 +505,8 @@ int vmbus_channel_read(struct vmbus_channel *channel, struct vmbus_packet *out)
 		return break_channel(channel, reason(r));
 	vmbus_ring_consume(&channel->in, &descriptor);
 	channel->counters.packets_received++;
+	if (trace_is_on(channel->server))
+		trace_packet_in(channel, descriptor.length8 * VMBUS_RING_ALIGN, &out->range);
 	/* A long batch does not keep the guest waiting for room. */
 	if (vmbus_ring_unpublished(&channel->in) > channel->in.area.bytes / 4) {
 		publish_read(channel);
@@ -548,6 +555,8 @@ static int send_packet(struct vmbus_channel *channel, struct vmbus_packet_descri
 	if (r)
 		return r;
 	channel->counters.packets_sent++;
+	if (trace_is_on(channel->server))
+		trace_packet_out(channel, head, head_count, parts, part_count);
 	group_mark_dirty(channel);
 	return 0;
 }

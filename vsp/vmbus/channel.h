@@ -138,6 +138,10 @@ int vmbus_channel_want_room(struct vmbus_channel *channel, size_t bytes);
 int vmbus_channel_gpadl_get(struct vmbus_channel *channel, uint32_t gpadl, struct vmbus_gpa_range *out);
 void vmbus_channel_gpadl_put(struct vmbus_channel *channel, uint32_t gpadl);
 
+/* Where a trace is made: data of the last packet that lies in a buffer of the device's. */
+bool vmbus_channel_is_traced(const struct vmbus_channel *channel);
+void vmbus_channel_trace(const struct vmbus_channel *channel, const struct iovec *pieces, unsigned count);
+
 /* After closing: nothing of the device touches this channel or its guest memory any more. */
 void vmbus_channel_closed(struct vmbus_channel *channel);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "vmbus/server_state.h"
+#include "vmbus/trace.h"
 
 #define MILLISECOND_NS     1000000ull
 #define SECOND_100NS       10000000ull
@@ -47,6 +48,8 @@ static void message_delivered(struct vmbus_server *server, const struct control_
 	struct control_channel *channel = server->control.by_relid[message->opened_relid];
 
 	server->messages_sent++;
+	if (trace_is_on(server))
+		trace_message(server, false, message->payload, message->bytes);
 	forget_stall(server);
 	if (channel && channel->state == CONTROL_OPEN)
 		channel_announce(channel_of(channel));
@@ -436,6 +439,8 @@ struct vmbus_server *vmbus_server_new(const struct vmbus_server_config *config)
 	control_init(&server->control, &limits);
 	TAILQ_INIT(&server->devices);
 	group_init(&server->group, server, NULL, watchdog_expired);
+	if (trace_is_on(server))
+		trace_start(server);
 	return server;
 }
 
@@ -474,6 +479,8 @@ int vmbus_server_message(struct vmbus_server *server, const void *payload, size_
 
 	server_enter(server);
 	r = control_message(&server->control, payload, bytes);
+	if (r == 0 && trace_is_on(server))
+		trace_message(server, true, payload, bytes);
 	server_leave(server);
 	return r;
 }

@@ -47,7 +47,9 @@ int bench_machine_init(struct bench_machine *b, unsigned vp_count)
 	kernel_image_make(image);
 	b->kernel_fd = file_of(image, sizeof image);
 	files.kernel_fd = b->kernel_fd;
-	b->config = (struct config){ .vp_count = vp_count, .memory_mib = 32, .has_com1 = true, .command_line = strdup("") };
+	b->config = (struct config){
+		.vp_count = vp_count, .memory_mib = 32, .has_com1 = true, .command_line = strdup(""), .trace_fd = -1,
+	};
 	b->console_listener = listen_unix(SOCK_STREAM);
 	b->control_listener = listen_unix(SOCK_SEQPACKET);
 	if (loop_init(&b->loop, &why) ||

@@ -16,6 +16,7 @@
 
 #include "bench_machine.h"
 #include "vmbus/vmbus.h"
+#include "vmbus/vmbus_trace.h"
 
 #define CONTROLLER "11111111-2222-3333-4444-555555555555"
 #define ADAPTER    "21111111-2222-3333-4444-555555555555"
@@ -38,8 +39,12 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
+	const int trace = bench.config.trace_fd;
+
 	(void)close(client);
 	bench_machine_fini(&bench);
+	if (trace >= 0)
+		(void)close(trace);
 	return 0;
 }
 
@@ -605,6 +610,48 @@ static void who_knocks_for_a_guest_without_sockets_is_told(void **state)
 	expect_event(CONTROLLER, "removed");
 }
 
+/* Its size once it has grown beyond that. */
+static off_t grown(int fd, off_t beyond)
+{
+	time_t end = time(NULL) + WAIT_S;
+
+	while (lseek(fd, 0, SEEK_END) <= beyond && time(NULL) < end)
+		bench_machine_settle(&bench);
+	return lseek(fd, 0, SEEK_END);
+}
+
+static void a_trace_begins_anew_with_each_reset(void **state)
+{
+	struct {
+		struct vmbus_trace_record record;
+		struct vmbus_trace_start start;
+	} head;
+	off_t bytes;
+
+	bench.config.trace_fd = file_of_bytes(0);
+	(void)fcntl(bench.config.trace_fd, F_SETFL, O_APPEND);
+	start();
+	assert_true(grown(bench.config.trace_fd, 0) >= (off_t)sizeof head);
+	assert_int_equal(pread(bench.config.trace_fd, &head, sizeof head, 0), sizeof head);
+	assert_int_equal(head.record.bytes, sizeof head);
+	assert_int_equal(head.record.kind, VMBUS_TRACE_START);
+	assert_int_equal(head.start.magic, VMBUS_TRACE_MAGIC);
+	assert_int_equal(head.start.vp_count, 2);
+	guest_contacts();
+	bytes = grown(bench.config.trace_fd, sizeof head);
+	assert_int_equal(worker_apply(&bench.worker, WORKER_RESET, NULL), 0);
+	assert_true(grown(bench.config.trace_fd, bytes) > bytes);
+}
+
+static void a_trace_that_finds_no_room_ends_and_nothing_else(void **state)
+{
+	bench.config.trace_fd = memfd_create("trace", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	assert_int_equal(fcntl(bench.config.trace_fd, F_ADD_SEALS, F_SEAL_GROW), 0);
+	start();
+	guest_contacts();
+	assert_int_equal(lseek(bench.config.trace_fd, 0, SEEK_END), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -626,6 +673,8 @@ int main(void)
 		TEST(devices_that_are_refused_close_their_own_descriptors_only),
 		TEST(memory_is_told_and_bounded),
 		TEST(who_knocks_for_a_guest_without_sockets_is_told),
+		TEST(a_trace_begins_anew_with_each_reset),
+		TEST(a_trace_that_finds_no_room_ends_and_nothing_else),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
