@@ -49,6 +49,13 @@ static uint8_t next(struct input *in)
 	return in->at < in->end ? *in->at++ : 0;
 }
 
+static size_t next16(struct input *in)
+{
+	size_t low = next(in);
+
+	return low | (size_t)next(in) << 8;
+}
+
 /* ---- vmbus/channel.h */
 
 int vmbus_channel_read(struct vmbus_channel *c, struct vmbus_packet *out)
@@ -289,6 +296,28 @@ static struct vmbus_device *init(enum component component)
 	return &u.ic.device;
 }
 
+static int operate_kvp(uint8_t how)
+{
+	static struct kvp_ip_info info = { .adapter_id = "id", .addresses = "10.0.0.2", .subnets = "255.0.0.0" };
+
+	switch (how % 6) {
+	case 0:
+		return kvp_enumerate(&u.kvp, IC_KVP_POOL_AUTO);
+	case 1:
+		return kvp_get(&u.kvp, IC_KVP_POOL_GUEST, "key");
+	case 2:
+		return kvp_get_ip_info(&u.kvp, "id", how);
+	case 3:
+		return kvp_set(&u.kvp, IC_KVP_POOL_EXTERNAL, "key", "value");
+	case 4:
+		return kvp_delete(&u.kvp, IC_KVP_POOL_EXTERNAL, "key");
+	default:
+		info.family = how & 1 ? IC_KVP_FAMILY_IPV4 : IC_KVP_FAMILY_IPV6;
+		info.dhcp = how & 2;
+		return kvp_set_ip_info(&u.kvp, &info);
+	}
+}
+
 /* An operation of the host; true when one was begun that ends later. */
 static bool operate(enum component component, uint8_t how)
 {
@@ -302,9 +331,7 @@ static bool operate(enum component component, uint8_t how)
 		timesync_sync(&u.timesync);
 		return false;
 	case KVP:
-		return (how % 3 == 0   ? kvp_enumerate(&u.kvp, IC_KVP_POOL_AUTO) :
-			how % 3 == 1 ? kvp_get(&u.kvp, IC_KVP_POOL_GUEST, "key") :
-				       kvp_get_ip_info(&u.kvp, "id", how)) == 0;
+		return operate_kvp(how) == 0;
 	case VSS:
 		return how & 1 ? (vss_thaw(&u.vss), false) : vss_freeze(&u.vss, IC_SECOND_NS, how * IC_SECOND_NS) == 0;
 	case FCOPY:
@@ -323,7 +350,9 @@ static bool operate(enum component component, uint8_t how)
 
 static void write_packet(struct vmbus_device *device, struct input *in, bool in_place)
 {
-	channel.packet_type = (uint16_t)(VMBUS_PACKET_IN_BAND | (next(in) & 1) << 8);
+	const uint8_t how = next(in);
+
+	channel.packet_type = (uint16_t)(VMBUS_PACKET_IN_BAND | (how & 1) << 8);
 	if (in_place) {
 		/* As a guest answers, but for some bytes. */
 		channel.packet_bytes = channel.sent_bytes;
@@ -336,9 +365,16 @@ static void write_packet(struct vmbus_device *device, struct input *in, bool in_
 			channel.packet[at % channel.packet_bytes] = next(in);
 		}
 	} else {
-		channel.packet_bytes = next(in);
-		for (size_t i = 0; i < channel.packet_bytes; i++)
+		/* Two lengths: zeroes at the end need not be written. Answers may have the number of what was asked last. */
+		size_t given;
+
+		channel.packet_bytes = next16(in) % (PACKET_MAX + 1);
+		given = next16(in);
+		memset(channel.packet, 0, channel.packet_bytes);
+		for (size_t i = 0; i < given && i < channel.packet_bytes; i++)
 			channel.packet[i] = next(in);
+		if (how & 2 && channel.packet_bytes > 24)
+			channel.packet[24] = channel.sent[24];
 	}
 	channel.has_packet = true;
 	device->ops->ready(device->context, &channel);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The network provider with a guest that sends anything: first byte: how far the adapter is set up. Then steps of {kind,
- * length, bytes}: control messages, data messages whole or in pieces, NVSP messages, completions, frames from the network,
- * less room, channels closed and opened. The bench ends the program when the adapter breaks its own contract; afterwards a
- * fresh guest must get a working adapter.
+ * how, length in two bytes, bytes}: control messages, data messages whole or in pieces, NVSP messages, completions, frames
+ * from the network, less room, channels closed and opened. The bench ends the program when the adapter breaks its own
+ * contract; afterwards a fresh guest must get a working adapter.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -46,10 +46,9 @@ static void complete_some(unsigned channel, uint8_t which)
 	free(packet);
 }
 
-static void step(uint8_t kind, const uint8_t *bytes, size_t count)
+static void step(uint8_t kind, uint8_t how, const uint8_t *bytes, size_t count)
 {
 	unsigned channel = kind >> 4 & 3;
-	uint8_t how = count ? bytes[0] : 0;
 
 	if (channel >= QUEUES || !bench.channel[channel].open)
 		channel = 0;
@@ -70,7 +69,10 @@ static void step(uint8_t kind, const uint8_t *bytes, size_t count)
 		complete_some(channel, how);
 		break;
 	case 5:
-		bench_wire_send(&bench, kind >> 6 & 1, count > 12 ? bytes : NULL, bytes, count);
+		if (how & 1 && count >= 12)
+			bench_wire_send(&bench, kind >> 6 & 1, bytes, bytes + 12, count - 12);
+		else
+			bench_wire_send(&bench, kind >> 6 & 1, NULL, bytes, count);
 		break;
 	case 6:
 		bench_room_set(&bench, channel, how % 4);
@@ -107,13 +109,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	config.policy = (struct netvsp_policy){ data[0] & 32, data[0] & 64, data[0] & 128 };
 	bench_start(&bench, &config);
 	set_up(data[0]);
-	for (size_t at = 1; size - at >= 2;) {
-		uint8_t kind = data[at];
-		size_t count = data[at + 1];
+	for (size_t at = 1; size - at >= 4;) {
+		uint8_t kind = data[at], how = data[at + 1];
+		size_t count = (data[at + 2] | (size_t)data[at + 3] << 8) % (sizeof scratch + 1);
 
-		at += 2;
+		at += 4;
 		count = count < size - at ? count : size - at;
-		step(kind, data + at, count);
+		step(kind, how, data + at, count);
 		at += count;
 	}
 	for (unsigned i = NETVSP_QUEUES_MAX; i-- > 0;)

@@ -90,6 +90,7 @@ static void send_anything(struct world *w, struct vmbus_channel *channel)
 	size_t bytes = take(w);
 
 	take_bytes(w, &packet, sizeof packet);
+	take_bytes(w, w->memory, take(w) % 128);
 	send_packet(w, channel, &packet, bytes > sizeof packet ? sizeof packet : bytes, pieces, piece_bytes);
 }
 
@@ -140,9 +141,11 @@ static void step(struct world *w)
 {
 	struct vmbus_channel *primary = &w->bus->channels[0], *sub = &w->bus->channels[1];
 
-	switch (take(w) % 10) {
+	const uint8_t what = take(w);
+
+	switch (what % 10) {
 	case 0:
-		send_anything(w, primary);
+		send_anything(w, what & 0x80 ? sub : primary);
 		break;
 	case 1:
 	case 2:

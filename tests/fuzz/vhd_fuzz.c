@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A VHD image whose footer, header, table and bitmaps are the input's, with checksums made right, because no fuzzer
- * guesses those; then a few requests on what could be opened.
+ * guesses those; then a few requests on what could be opened. An input that begins with 0xff is a whole image: its size in
+ * sectors (two bytes), then pieces of place (three bytes), length (one byte), bytes.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -65,6 +66,39 @@ static void make_image(uint8_t *image, const uint8_t *data, size_t size)
 	memcpy(image + IMAGE_BYTES - 512, image, 512);
 }
 
+static size_t little(const uint8_t *bytes, unsigned count)
+{
+	size_t value = 0;
+
+	while (count--)
+		value = value << 8 | bytes[count];
+	return value;
+}
+
+/* What an image of others holds besides zeroes; the checksums are made right again as far as they lie where they should. */
+static size_t take_image(uint8_t *image, const uint8_t *data, size_t size)
+{
+	const size_t bytes = size < 2 ? 0 : little(data, 2) * 512 % (IMAGE_BYTES + 512);
+	uint8_t *last = image + bytes - VHD_FOOTER_BYTES;
+
+	for (size_t i = 2; i + 4 <= size;) {
+		const size_t place = little(data + i, 3), count = data[i + 3];
+
+		i += 4;
+		for (size_t k = 0; k < count && i + k < size && place + k < bytes; k++)
+			image[place + k] = data[i + k];
+		i += count;
+	}
+	if (bytes < 2 * VHD_FOOTER_BYTES + VHD_HEADER_BYTES)
+		return bytes;
+	seal(last, VHD_FOOTER_BYTES, VHD_FOOTER_CHECKSUM);
+	if (memcmp(image, "conectix", 8) == 0) {
+		seal(image, VHD_FOOTER_BYTES, VHD_FOOTER_CHECKSUM);
+		seal(image + 512, VHD_HEADER_BYTES, VHD_HEADER_CHECKSUM);
+	}
+	return bytes;
+}
+
 static void use_disk(struct block_host *host, struct block_disk *disk)
 {
 	static const enum block_op ops[] = { BLOCK_READ, BLOCK_WRITE, BLOCK_WRITE_ZEROES, BLOCK_FLUSH, BLOCK_UNMAP, BLOCK_READ };
@@ -97,13 +131,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct block_failure why;
 	struct block_disk *disk;
 	struct block_host host;
+	size_t bytes = IMAGE_BYTES;
 	bool closed = false;
 
 	srand(1);
 	memset(image, 0, sizeof image);
-	make_image(image, data, size);
+	if (size && data[0] == 0xff)
+		bytes = take_image(image, data + 1, size - 1);
+	else
+		make_image(image, data, size);
 	block_host_init(&host);
-	file = power_file_new(&host.host, image, IMAGE_BYTES);
+	file = power_file_new(&host.host, image, bytes);
 	file->room = 4u << 20;
 	if (vhd_get32(image + VHD_FOOTER_TYPE) == VHD_DIFFERENCING) {
 		parent = block_memory_new(&host.host, 5 * BLOCK_BYTES, 512);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A VHDX that says what it likes. Input: a byte that chooses the disk it starts as and its new size, then patches (place, length, bytes)
- * over what describes it: headers, region tables, log entries, metadata, BAT. Checksums are made right again, so that
- * what lies behind them is reached. Whatever it says: opening answers, and what can be opened can be made larger, read,
- * written, flushed and closed, and opened again.
+ * A VHDX that says what it likes. Input: a byte that chooses the disk it starts as and its new size, then patches (place,
+ * length, bytes) over what describes it: headers, region tables, log entries, metadata, BAT. Checksums are made right again, so that
+ * what lies behind them is reached. With bit 7 of the first byte it is instead a whole file: its size in units of 64 KiB (a
+ * byte), then pieces of place (three bytes), length (one byte), bytes. Whatever it says: opening answers, and what can be
+ * opened can be made larger, read, written, flushed and closed, and opened again.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -106,6 +107,25 @@ static void patch(struct memory_file *file, struct input *in)
 
 	for (unsigned i = 0; i < bytes; i++)
 		file->data[at + i] = take(in);
+}
+
+/* What a file of others holds besides zeroes. */
+static void take_file(struct memory_file *file, struct input *in)
+{
+	memory_file_set_size(file, take(in) * 65536ull);
+	while (in->left) {
+		const uint64_t at = take16(in) << 8 | take(in);
+		const unsigned bytes = take(in);
+
+		for (unsigned i = 0; i < bytes; i++) {
+			const uint8_t byte = take(in);
+
+			if (at + i >= file->bytes)
+				continue;
+			memory_file_touch(file, at + i, 1);
+			file->data[at + i] = byte;
+		}
+	}
 }
 
 static void seal(struct memory_file *file, uint64_t offset, uint32_t bytes)
@@ -212,10 +232,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		block_host_init(&host);
 	start = start_of(&host, how);
 	file = memory_file_new(&host.host);
-	memory_file_copy(file, start->file);
+	if (how & 0x80)
+		take_file(file, &in);
+	else
+		memory_file_copy(file, start->file);
 	while (in.left)
 		patch(file, &in);
-	seal_all(file);
+	if (file->bytes >= 2 * MIB)
+		seal_all(file);
 	file->keep = true;
 	for (unsigned times = 0; times < 2; times++) {
 		struct block_disk *below = how & 4 ? parent_of(&host, start->parent) : NULL;

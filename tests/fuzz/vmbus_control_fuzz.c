@@ -370,6 +370,41 @@ static void send(struct input *in, uint8_t which)
 	memcpy(page, &write, sizeof write);
 }
 
+/* A message as it came from a real guest: a length, the bytes. */
+static void post_whole(struct vmbus_server *server, struct input *in)
+{
+	const size_t bytes = next(in);
+	uint8_t *copy = malloc(bytes + 1);	/* its end is watched */
+
+	CHECK(copy);
+	for (size_t i = 0; i < bytes; i++)
+		copy[i] = next(in);
+	(void)vmbus_server_message(server, copy, bytes);
+	free(copy);
+}
+
+/* The same of a packet: a length in units of 8 bytes, the bytes. Goes where `send` puts its own. */
+static void send_whole(struct input *in, uint8_t which)
+{
+	uint8_t *page = ram[8 * (which % 4)];
+	const uint32_t bytes = next(in) * 8u;
+	uint32_t write;
+	bool fits;
+
+	memcpy(&write, page, sizeof write);
+	fits = write < 4096 && bytes + 8 < 4096 - write;
+	for (uint32_t i = 0; i < bytes; i++) {
+		const uint8_t byte = next(in);
+
+		if (fits)
+			page[4096 + write + i] = byte;
+	}
+	if (!fits)
+		return;
+	write += bytes + 8;
+	memcpy(page, &write, sizeof write);
+}
+
 static void scribble(struct input *in)
 {
 	uint8_t *page = ram[next(in) % RAM_PAGES];
@@ -412,6 +447,13 @@ static void step(struct vmbus_server *server, struct input *in)
 	struct fuzz_device *device = &devices[operation >> 4 & 1];
 
 	switch (operation & 15) {
+	case 3:
+		send_whole(in, operation >> 4);
+		ring(next(in));
+		break;
+	case 4:
+		post_whole(server, in);
+		break;
 	case 5:
 		open_channel(server, 1 + (operation >> 4) % 6);
 		break;

@@ -103,6 +103,29 @@ static void write_packet(struct vmbus_ring_writer *writer, uint32_t length)
 	free(bytes);
 }
 
+/* As a guest does: a packet behind the last one, in units of 8 bytes, and the index behind it. */
+static void guest_writes(struct input *in, uint8_t *const *pages)
+{
+	const unsigned bytes = next(in) * 8u;
+	uint32_t write;
+
+	memcpy(&write, pages[0], sizeof write);
+	write = write % BYTES & ~7u;
+	for (unsigned i = 0; i < bytes + 8; i++) {
+		const uint32_t at = (write + i) % BYTES;
+
+		pages[1 + at / 4096][at % 4096] = i < bytes ? next(in) : 0;
+	}
+	write = (write + bytes + 8) % BYTES;
+	memcpy(pages[0], &write, sizeof write);
+}
+
+/* As a guest does that reads all there is. */
+static void guest_reads(uint8_t *const *pages)
+{
+	memcpy(pages[0] + 4, pages[0], 4);
+}
+
 static void both_ends(struct input *in, uint8_t *const *in_pages, uint8_t *const *out_pages)
 {
 	struct vmbus_ring_reader reader;
@@ -133,6 +156,11 @@ static void both_ends(struct input *in, uint8_t *const *in_pages, uint8_t *const
 		case 5:
 			(void)vmbus_ring_publish_write(&writer);
 			(void)vmbus_ring_granted(&writer);
+			break;
+		case 6:
+			guest_writes(in, in_pages);
+			if (operation & 8)
+				guest_reads(out_pages);
 			break;
 		default:
 			read_packet(&reader);
