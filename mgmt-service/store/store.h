@@ -49,6 +49,7 @@ struct store_drive {
 	char *path;                  /* of the image; NULL: none */
 	bool read_only;
 	bool direct; /* around the host's page cache */
+	bool again;  /* not kept: the medium of a DVD drive was named again, as the guest may have ejected it */
 };
 
 struct store_storage {

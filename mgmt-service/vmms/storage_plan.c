@@ -78,7 +78,7 @@ size_t storage_plan(const struct store_storage *from, const struct store_storage
 		int here = storage_controller_index(from, controller);
 
 		now = drive_at(from, here, drive->lun);
-		if (!now || !same_drive(now, drive))
+		if (!now || drive->again || !same_drive(now, drive))
 			add_step(steps, &count, STEP_PUT_DRIVE, controller, drive->lun);
 	}
 	return count;

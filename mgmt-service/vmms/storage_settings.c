@@ -193,8 +193,10 @@ static enum setting_put put_host_resource(struct cim_context *context, struct st
 
 	if (!path)
 		return SETTING_REFUSED;
-	if (drive->path && strcmp(drive->path, path) == 0)
+	if (drive->path && strcmp(drive->path, path) == 0) {
+		drive->again = drive->kind == STORE_DVD_DRIVE;
 		return SETTING_PUT;
+	}
 	/* A guest must not take another disk for the one it knew; a DVD drive stays the same drive. */
 	if (drive->path && drive->kind == STORE_DISK_DRIVE)
 		model_new_id(drive->disk_id);

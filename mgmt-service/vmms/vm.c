@@ -74,6 +74,8 @@ void vm_take_storage(struct vm *vm, const struct store_storage *storage)
 	/* As for arenas: without memory for a few paths the process ends, and the workers go on. */
 	if (!storage_copy(&vm->storage, storage))
 		abort();
+	for (unsigned i = 0; i < vm->storage.drive_count; i++)
+		vm->storage.drives[i].again = false;
 	store_storage_clear(&old);
 }
 

@@ -98,6 +98,11 @@ def test_media_are_changed(service, running):
     job_of(service, service.change(IMAGE, properties_of(service, image)["InstanceID"],
                                    HostResource=[service.image("2.iso", "TWO")]))
     assert luns(service, vm) == [[(0, "dvd", "TWO")]]
+    # The same one once more, for a guest that has ejected it: it is opened anew.
+    os.replace(service.image("3.iso", "AGAIN"), service.disks + "/2.iso")
+    job_of(service, service.change(IMAGE, properties_of(service, image)["InstanceID"],
+                                   HostResource=[service.disks + "/2.iso"]))
+    assert luns(service, vm) == [[(0, "dvd", "AGAIN")]]
     job_of(service, service.remove(image))
     assert luns(service, vm) == [[(0, "dvd", None)]]
     assert same == [l["id"] for l in told(service, vm)[0][0]["luns"]]

@@ -148,6 +148,7 @@ static void check_plan(const struct store_storage *from, const struct store_stor
 static void changes_go_in_steps(void **state)
 {
 	static struct store_storage from, to;
+	struct storage_step steps[STORAGE_STEPS_MAX];
 
 	memset(&from, 0, sizeof(from));
 	from.controller_count = 2;
@@ -159,6 +160,11 @@ static void changes_go_in_steps(void **state)
 	storage_drive_at(&from, 1, 0)->kind = STORE_DVD_DRIVE;
 	to = from;
 	check_plan(&from, &to, "");
+	/* The same medium is put into a drive that the guest may have emptied. */
+	storage_drive_at(&to, 1, 0)->again = true;
+	assert_int_equal(storage_plan(&from, &to, steps), 1);
+	assert_int_equal(steps[0].kind, STEP_PUT_DRIVE);
+	to = from;
 	/* Another image in the place of a disk; another medium. */
 	storage_drive_at(&to, 0, 1)->path = (char *)"/c";
 	strcpy(storage_drive_at(&to, 0, 1)->disk_id, "C");
