@@ -67,8 +67,8 @@ struct guest_memory {
 struct guest {
 	unsigned status, application; /* OperationalStatus of the heartbeat; 0: nothing heard */
 	bool kvp_ready;
-	/* monotonic: since when it is, and when the guest's items were read, 0: not yet */
-	int64_t kvp_ready_ms, kvp_read_ms;
+	/* monotonic: since when it is, when the guest's items were read, and when it took addresses; 0: not yet */
+	int64_t kvp_ready_ms, kvp_read_ms, kvp_given_ms;
 	struct guest_items intrinsic, exchange;
 	struct guest_adapter *adapters; /* whose addresses are known */
 	struct guest_items host; /* what the host gives; survives the guest */

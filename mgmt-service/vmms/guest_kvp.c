@@ -8,9 +8,10 @@
 #include "vmms/vm.h"
 
 #define POLL_MS 20000
-/* A guest that has just come waits for its addresses itself. */
+/* A guest that has just come waits for its addresses itself, one that was given others puts them to use. */
 #define POLL_SOON_MS 4000
 #define SETTLE_MS    120000
+#define GIVEN_MS     30000
 /* The worker gives up after 30 s of its own. */
 #define CALL_MS 60000
 
@@ -98,7 +99,8 @@ static void read_pool(struct vm *vm, const char *pool, guest_done *done, struct 
 
 static bool is_due(const struct vm *vm, int64_t monotonic_ms)
 {
-	bool settles = monotonic_ms < vm->guest.kvp_ready_ms + SETTLE_MS && guest_addresses_missing(vm);
+	bool given = vm->guest.kvp_given_ms && monotonic_ms < vm->guest.kvp_given_ms + GIVEN_MS,
+	     settles = given || (monotonic_ms < vm->guest.kvp_ready_ms + SETTLE_MS && guest_addresses_missing(vm));
 
 	return !vm->guest.kvp_read_ms ||
 	       monotonic_ms >= vm->guest.kvp_read_ms + (settles ? POLL_SOON_MS : POLL_MS);

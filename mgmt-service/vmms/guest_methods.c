@@ -428,6 +428,15 @@ static struct json_object *set_ip(struct cim_context *context, const struct vm *
 	return params;
 }
 
+/* A guest_done. */
+static void addresses_given(struct vm *vm, void *context, const struct guest_failure *failure,
+			    struct json_object *event)
+{
+	if (!failure)
+		vm->guest.kvp_given_ms = model_monotonic_ms();
+	part_done(vm, context, failure, event);
+}
+
 CIM_METHOD(Msvm_VirtualSystemManagementService, SetGuestNetworkAdapterConfiguration)
 {
 	const struct cim_value *configs =
@@ -470,7 +479,7 @@ CIM_METHOD(Msvm_VirtualSystemManagementService, SetGuestNetworkAdapterConfigurat
 	}
 	job = batch->job;
 	for (size_t i = 0; i < count; i++)
-		guest_ask(vm, STORE_KVP, params[i], -1, SET_IP_MS, part_done, batch);
+		guest_ask(vm, STORE_KVP, params[i], -1, SET_IP_MS, addresses_given, batch);
 	return started(
 		context, out,
 		CIM_PARAMETER(Msvm_VirtualSystemManagementService, SetGuestNetworkAdapterConfiguration, Job),
