@@ -28,6 +28,7 @@ def make_modules(trees, target):
     names = build.read_list(HERE.parent / "child-modules.txt")
     for version, tree in trees:
         build.install_modules(target, tree, version, names)
+        build.run("/sbin/depmod", "-b", target, version)	# kmod's index, which a small image does without
 
 
 def mmdebstrap(suite, modules, out):
