@@ -227,6 +227,37 @@ static void read_disc_information(struct scsi_task *task)
 	scsi_answer(task, data, sizeof data, scsi_get16(task->cdb + 7));
 }
 
+/* By an address on the medium, or by number: there is one track, in the one session. Linux asks when it opens the drive. */
+static void read_track_information(struct scsi_task *task)
+{
+	const uint32_t which = scsi_get32(task->cdb + 2);
+	const uint64_t blocks = scsi_blocks(task);
+	uint8_t data[36] = { 0 };
+
+	switch (task->cdb[1] & 3) {
+	case 0:
+		if (which >= blocks) {
+			scsi_fail(task, SENSE_LBA_OUT_OF_RANGE);
+			return;
+		}
+		break;
+	case 1:
+	case 2:
+		if (which == 1)
+			break;
+		/* fall through */
+	default:
+		scsi_fail_field(task, 2);
+		return;
+	}
+	scsi_put16(data, sizeof data - 2);
+	data[2] = data[3] = 1;		/* track, session */
+	data[5] = 0x04;			/* data track */
+	data[6] = 0x01;			/* data mode 1 */
+	scsi_put32(data + 24, blocks <= UINT32_MAX ? (uint32_t)blocks : UINT32_MAX);
+	scsi_answer(task, data, sizeof data, scsi_get16(task->cdb + 7));
+}
+
 /* Physical format of the one layer. */
 static void read_dvd_structure(struct scsi_task *task)
 {
@@ -283,6 +314,7 @@ static const struct scsi_command commands[] = {
 	{ 0x46, 10, QUIET,  get_configuration },
 	{ 0x4a, 10, QUIET,  get_event_status },
 	{ 0x51, 10, MEDIUM, read_disc_information },
+	{ 0x52, 10, MEDIUM, read_track_information },
 	{ 0x5a, 10, 0,      mode_sense },			/* (10) */
 	{ 0xa8, 12, MEDIUM, scsi_read },			/* READ(12) */
 	{ 0xad, 12, MEDIUM, read_dvd_structure },

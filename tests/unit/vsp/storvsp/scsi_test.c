@@ -742,6 +742,14 @@ static void what_is_on_a_medium(void **state)
 	run_good(CDB(0x51, [8] = 255), 10, SCSI_DATA_IN, 255, 34);
 	assert_int_equal(b[2], 0x0e);
 	run_bad(CDB(0x51, 1, [8] = 255), 10, SCSI_DATA_IN, 255, SENSE_INVALID_FIELD);
+	/* One track of all blocks, by its address or by its number. */
+	run_good(CDB(0x52, 1, [5] = 1, [8] = 255), 10, SCSI_DATA_IN, 255, 36);
+	assert_int_equal(b[2], 1);
+	assert_int_equal(scsi_get32(b + 24), 100);
+	run_good(CDB(0x52, 0, [8] = 8), 10, SCSI_DATA_IN, 8, 8);
+	run_bad(CDB(0x52, 1, [5] = 2, [8] = 255), 10, SCSI_DATA_IN, 255, SENSE_INVALID_FIELD);
+	run_bad(CDB(0x52, 3, [5] = 1, [8] = 255), 10, SCSI_DATA_IN, 255, SENSE_INVALID_FIELD);
+	run_bad(CDB(0x52, 0, 0xff, 0xff, 0xff, 0xff, [8] = 255), 10, SCSI_DATA_IN, 255, SENSE_LBA_OUT_OF_RANGE);
 	run_good(CDB(0xad, [8] = 0x10), 12, SCSI_DATA_IN, 4096, 2052);
 	assert_int_equal(scsi_get32(b + 12), 0x30063);
 	run_bad(CDB(0xad, [7] = 4, [8] = 0x10), 12, SCSI_DATA_IN, 4096, SENSE_INVALID_FIELD);
