@@ -120,7 +120,7 @@ def command_demo(args):
 
 def command_test(args):
     import testing
-    return testing.run_all(args.keyword)
+    return testing.run_all(args.keyword, args.soak)
 
 
 def command_bench(args):
@@ -153,6 +153,7 @@ def parse(argv):
     demo.add_argument("--check", action="store_true", help="no questions: wait for the child's user land, then end all")
     test = add("test", command_test, "build and run every test")
     test.add_argument("-k", dest="keyword", help="only integration tests that match (pytest -k); no unit tests")
+    test.add_argument("--soak", action="store_true", help="the long tests that are left out else, and no others (an hour or more)")
     add_machine_options(add("up", command_up, "boot the host in the background"))
     add("down", command_down, "shut the host down")
     add("status", command_status, "show the host's state").add_argument("--json", action="store_true")

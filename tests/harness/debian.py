@@ -32,6 +32,17 @@ def has_disk(hvsh, path):
         return False
 
 
+def reload(times):
+    """A command: the network's driver goes and comes, that often."""
+    return f"for i in $(seq {times}); do modprobe -r hv_netvsc && modprobe hv_netvsc || break; done; [ $i = {times} ] && [ -d /sys/module/hv_netvsc ]"
+
+
+def bind_again(times):
+    """A command: the driver of dynamic memory lets go of its device and takes it again. It cannot be unloaded."""
+    return (f"cd /sys/bus/vmbus/drivers/hv_balloon; device=$(ls -d *-*-*); for i in $(seq {times}); do echo $device >unbind && "
+            f"echo $device >bind || break; done; [ $i = {times} ] && [ -d $device ]")
+
+
 def define(hvsh, name, memory="512MB", processors=1, kernel="vmlinuz"):
     """A machine that is off; it goes on with a root disk that it had before. `hvsh` fails with a Failure."""
     if not has_disk(hvsh, disk_of(name)):

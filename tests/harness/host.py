@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A whole host as one object for a test: the machine, the parent's shell, the REST API, the children."""
 
+import functools
+import http.server
+import pathlib
 import re
 import socket
 import subprocess
+import threading
 import time
 
 import pexpect
@@ -19,6 +23,7 @@ BOOT_TIMEOUT = 300
 READY = r"UNDERCROFT-PARENT-READY (\S+) (\S+) (\w+)"
 TRACE_DIRECTORY = "/var/lib/undercroft/traces"
 TRACE_PORT = 9100
+LOOPBACK = "10.0.2.2"		# this machine's, as the emulator's network shows it to the parent
 DEBUGFS = "/sys/kernel/debug/undercroft"
 
 # What a stock kernel warns about on this emulator with nothing below it, and what it says of any module from outside
@@ -37,6 +42,13 @@ KNOWN_WARNINGS = (
 # And where the emulator's own timers tick for it, when they come late.
 KNOWN_UNLIFTED = (r"APIC calibration not consistent with PM-Timer",)
 TRACES = re.compile(r"Call Trace|WARNING: CPU|BUG: |Oops|rcu: INFO|soft lockup|hung_task|general protection|unchecked MSR")
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """Gives files and says nothing of it."""
+
+    def log_message(self, *_):
+        pass
 
 
 class Host:
@@ -97,6 +109,18 @@ class Host:
 
     def execute(self, command, timeout=60):
         return self.console.execute(command, timeout)
+
+    def put(self, source, target, timeout=120):
+        """Copies a file of this machine into the parent."""
+        source = pathlib.Path(source)
+        handler = functools.partial(QuietHandler, directory=str(source.parent))
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            try:
+                self.run(f"mkdir -p {pathlib.PurePosixPath(target).parent} && "
+                         f"wget -q -O {target} http://{LOOPBACK}:{server.server_port}/{source.name}", timeout)
+            finally:
+                server.shutdown()
 
     def uptime(self):
         """The parent's own clock, in seconds."""

@@ -52,28 +52,30 @@ def _workers():
     return max(1, min(os.cpu_count() or 1, HOSTS_MAX, memory // HOSTS_MEMORY))
 
 
-def run_integration_tests(keyword):
+def run_integration_tests(keyword, soak):
     result = RESULTS / "integration.xml"
-    workers = _workers()
+    workers = 1 if soak else _workers()		# what takes long prints what it measures
     argv = ["/usr/bin/python3", "-B", "-m", "pytest", "-v", "-p", "no:cacheprovider", paths.SOURCE / "tests/integration",
             f"--junit-xml={result}", "--durations=12", "--durations-min=10", "--dist=loadgroup",
             f"--numprocesses={workers if workers > 1 else 0}"]
     if keyword:
         argv += ["-k", keyword]
+    if soak:
+        argv += ["--soak"]
     return _run(argv, result)
 
 
-def run_all(keyword=None):
-    """Without a keyword everything; with one only the integration tests that match."""
+def run_all(keyword=None, soak=False):
+    """Without a keyword everything; with one only the integration tests that match. Soak: the long ones instead."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     building.build_all()
     totals = []
-    if not keyword:
+    if not keyword and not soak:
         building.build_sanitized()
         with step("unit, lint and REST tests on this machine"):
             totals.append(run_host_tests())
     with step("integration tests under QEMU"):
-        totals.append(run_integration_tests(keyword))
+        totals.append(run_integration_tests(keyword, soak))
     passed, failed, skipped = (sum(column) for column in zip(*totals))
     if skipped:
         note(f"{skipped} skipped")

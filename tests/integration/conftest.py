@@ -24,8 +24,21 @@ LONGEST = ("test_debian", "test_twenty_lives", "test_parent_works", "test_vmbus.
            "test_child", "test_parent", "test_machine", "test_isolation")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--soak", action="store_true", help="the long tests, and no others")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "soak: takes long; runs with --soak only")
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    soak = config.getoption("--soak")
+    others = [item for item in items if bool(item.get_closest_marker("soak")) != soak]
+    if others:
+        config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in others]
     items.sort(key=lambda item: next((place for place, part in enumerate(LONGEST) if part in item.nodeid), len(LONGEST)))
 
 
