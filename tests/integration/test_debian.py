@@ -345,7 +345,7 @@ def test_drivers_are_loaded_again(guest, newer):
 
 def test_another_kernel_takes_over_without_a_reset(guest, host):
     """kexec: the bus is left and connected anew, with channels, rings and interrupts where the new kernel wants them."""
-    worker = host.run(f"grep -l {guest.child.guid} /proc/[0-9]*/cmdline | head -1")
+    worker = guest.worker_pid()
     host.run("httpd -p 8080 -h /var/lib/undercroft/images")
     try:
         guest.run(f"cd /root; for f in vmlinuz child-initrd.img; do curl -sSO http://{debian.GATEWAY}:8080/$f || break; done; "
@@ -361,7 +361,7 @@ def test_another_kernel_takes_over_without_a_reset(guest, host):
     unbound, drivers = guest.unbound_devices()
     assert unbound == [] and drivers.count("hv_utils") == 6 and guest.complaints() == []
     guest.address()
-    assert guest.reaches(debian.GATEWAY) and host.run(f"cat {worker}")
+    assert guest.reaches(debian.GATEWAY) and guest.worker_pid() == worker
     deadline = time.monotonic() + 60
     while "OkApplicationsUnknown" not in guest.hvsh("Get-VM deb"):
         assert time.monotonic() < deadline
@@ -373,8 +373,8 @@ HERE, THERE = "10.88.0.1", "10.88.0.2"
 
 @pytest.fixture(scope="module")
 def lan(guest, newer):
-    """One more adapter for each on a private switch, with addresses of their own, and one more still for the newer one,
-    that watches. Gives the newer one's name of each, "lan" and "watch"."""
+    """One more adapter for each on a private switch, with addresses of their own, and a third for the newer one, that
+    watches."""
     guest.hvsh("New-VMSwitch lan -SwitchType Private")
     try:
         for end, name, address in ((guest, "lan", HERE), (newer, "lan", THERE), (newer, "watch", None)):
@@ -385,10 +385,8 @@ def lan(guest, newer):
             end.wait(f"[ -d /sys/class/net/{device} ]")
             end.run(f"ip link set {device} up" + (f"; ip addr add {address}/24 dev {device}" if address else ""))
         yield
-        for end, name in ((guest, "lan"), (newer, "watch"), (newer, "lan")):
-            end.hvsh(f"Remove-VMNetworkAdapter -VMName {end.name} -Name {name}")
-            end.wait("[ $(ls -d /sys/class/net/eth* | wc -l) = %d ]" % (2 if name == "watch" else 1))
     finally:
+        # By then the guests may be off, and nobody asks them.
         for end, name in ((guest, "lan"), (newer, "watch"), (newer, "lan")):
             end.host.hvsh(f"Remove-VMNetworkAdapter -VMName {end.name} -Name {name}")
         guest.hvsh("Remove-VMSwitch lan -Force")
@@ -455,7 +453,7 @@ def test_access_lists_of_children(guest, newer, lan):
 
 def test_bandwidth_of_a_child_is_limited(guest, newer, lan):
     """To a third of what goes through without a limit: how much that is depends on the emulator."""
-    seconds, frame = 5, 1200
+    seconds, frame = 4, 1200
     newer.run("pidof iperf3 >/dev/null || iperf3 -s -D >/dev/null 2>&1; sleep 1")
 
     def rate(options=""):
@@ -464,7 +462,7 @@ def test_bandwidth_of_a_child_is_limited(guest, newer, lan):
                          "cat /tmp/iperf", 120)
         return json.loads(text)["end"]["sum_received"]["bytes"] * 8 / seconds
 
-    free = min(rate(), rate("-R"))
+    free = rate()
     limit = int(free / 3)
     # A port that was idle may send a second's worth at once, and the largest frame that there is.
     most = 1.1 * (limit * (seconds + 1) + 8 * 65536) / seconds
@@ -500,8 +498,7 @@ def test_a_killed_worker_leaves_a_disk_that_is_whole(guest, host):
     guest.run("((while :; do dd if=/dev/urandom of=/var/tmp/k bs=256k count=32 conv=fsync 2>/dev/null; done) >/dev/null 2>&1 &) ; sleep 4; "
               "dd if=/dev/urandom of=/root/kept bs=1M count=4 conv=fsync 2>/dev/null; sync")
     expected = guest.run("md5sum /root/kept").split()[0]
-    # Of the workers only: a search over all processes finds itself.
-    host.run(f"for pid in $(pidof vmwp); do grep -q {guest.child.guid} /proc/$pid/cmdline && kill -9 $pid; done; true")
+    host.run(f"kill -9 {guest.worker_pid()}")
     guest.shell.close()
     guest.child.wait_state(3, 30)
     assert "True" in guest.hvsh(f"Test-VHD {debian.disk_of('deb')}")
