@@ -32,7 +32,7 @@ KNOWN_WARNINGS = (
     r"Speculative Return Stack Overflow",
     r"mtrr: your CPUs had inconsistent",
     r"Unstable clock detected|If you want to keep using the local clock|trace_clock=local|on the kernel command line",
-    r"^\[[^\]]*\]\s+#\d+$",			# second half of "smp: ... #1", wrapped
+    r"^\[[^\]]*\](\s+#\d+)+$",			# second half of "smp: ... #1 #2", wrapped
     r"tsc: Unable to calibrate against PIT|tsc: using.*reference calibration|tsc: PIT calibration",
     r"hrtimer: interrupt took \d+ ns",	# the emulator's processors take turns: one may stand still in its timer interrupt
     r"vid: not loaded: this kernel is not the root partition",
