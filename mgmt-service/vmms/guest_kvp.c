@@ -100,7 +100,8 @@ static void read_pool(struct vm *vm, const char *pool, guest_done *done, struct 
 static bool is_due(const struct vm *vm, int64_t monotonic_ms)
 {
 	bool given = vm->guest.kvp_given_ms && monotonic_ms < vm->guest.kvp_given_ms + GIVEN_MS,
-	     settles = given || (monotonic_ms < vm->guest.kvp_ready_ms + SETTLE_MS && guest_addresses_missing(vm));
+	     settles = given ||
+		       (monotonic_ms < vm->guest.kvp_ready_ms + SETTLE_MS && guest_addresses_missing(vm));
 
 	return !vm->guest.kvp_read_ms ||
 	       monotonic_ms >= vm->guest.kvp_read_ms + (settles ? POLL_SOON_MS : POLL_MS);

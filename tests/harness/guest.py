@@ -11,7 +11,8 @@ from shell import ChildShell
 # What any Debian says that has no PCI and no sound, on an emulated processor; that its balloon does what it is told; that a
 # DVD drive is no ATA device, which udev asks of every drive that the driver calls SPC-3.
 HARMLESS = re.compile(r"Speculative Return Stack|srso|PCI: (Fatal: No config|System does not support)|Power-on or device reset|"
-                      r"hv_balloon: (Balloon|Using|Max)|hv_storvsc .* cmd 0x85 status: scsi 0x2 |hrtimer: interrupt took|Capacity data has changed|autofs4|systemd\[1\]: |supports timestamps until|process '.*' started with executable stack")
+                      r"hv_balloon: (Balloon|Using|Max)|hv_storvsc .* cmd 0x85 status: scsi 0x2 |hrtimer: interrupt took|"
+                      r"Capacity data has changed|autofs4|systemd\[1\]: |supports timestamps until|process '.*' started with executable stack")
 ADDRESS = re.compile(r"10\.77\.0\.\d+")
 
 

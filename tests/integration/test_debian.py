@@ -256,17 +256,14 @@ def test_a_dvd_is_read_changed_and_ejected(guest, host, tmp_path):
         guest.run("mount -o ro /dev/sr0 /mnt")
         assert guest.run("md5sum /mnt/data; umount /mnt").split()[0] == expected
 
-    def shown():
-        return guest.hvsh("Get-VMDvdDrive -VMName deb | select Path")
-
-    
     guest.hvsh(f"Add-VMDvdDrive -VMName deb -Path {one}")
     try:
         guest.wait("[ -b /dev/sr0 ]")
         holds("ONE", sum_of_one)
         guest.hvsh(f"Set-VMDvdDrive -VMName deb -Path {two}")
         holds("TWO", sum_of_two)
-        guest.run("mount -o ro /dev/sr0 /mnt && eject /dev/sr0 && ! grep -q /mnt /proc/mounts && ! dd if=/dev/sr0 of=/dev/null count=1 2>/dev/null")
+        guest.run("mount -o ro /dev/sr0 /mnt && eject /dev/sr0 && ! grep -q /mnt /proc/mounts && "
+                  "! dd if=/dev/sr0 of=/dev/null count=1 2>/dev/null")
         guest.hvsh(f"Set-VMDvdDrive -VMName deb -Path {one}")
         holds("ONE", sum_of_one)
         guest.hvsh("Set-VMDvdDrive -VMName deb -Path ''")
@@ -277,7 +274,7 @@ def test_a_dvd_is_read_changed_and_ejected(guest, host, tmp_path):
         guest.run("eject /dev/sr0")
         guest.hvsh(f"Set-VMDvdDrive -VMName deb -Path {one}")
         holds("ONE", sum_of_one)
-        assert one in shown()
+        assert one in guest.hvsh("Get-VMDvdDrive -VMName deb | select Path")
     finally:
         guest.hvsh("Get-VMDvdDrive -VMName deb | Remove-VMDvdDrive")
         host.run(f"rm -f {one} {two}")
@@ -406,7 +403,8 @@ def test_vlans_keep_children_apart(guest, newer, lan):
     assert guest.reaches(THERE)
     # A trunk brings its VLANs with their tags and none else; the native one without.
     set_vlan(newer, "-Trunk -AllowedVlanIdList 5,7 -NativeVlanId 7")
-    newer.run(f"modprobe 8021q; ip link add link eth1 name eth1.5 type vlan id 5; ip addr add 10.88.5.2/24 dev eth1.5; ip link set eth1.5 up")
+    newer.run("modprobe 8021q; ip link add link eth1 name eth1.5 type vlan id 5; ip addr add 10.88.5.2/24 dev eth1.5; "
+              "ip link set eth1.5 up")
     guest.run("ip addr add 10.88.5.1/24 dev eth1")
     assert guest.reaches("10.88.5.2") and newer.reaches("10.88.5.1")
     assert guest.misses(THERE)
