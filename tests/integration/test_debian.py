@@ -184,8 +184,9 @@ def test_devices_come_and_go_under_load(guest, host):
         guest.hvsh("Remove-VMNetworkAdapter -VMName deb -Name extra")
         guest.run("for i in $(seq 100); do [ -d /sys/class/net/eth1 ] || break; sleep 0.2; done; ! [ -d /sys/class/net/eth1 ]")
     guest.run("while ! grep -q over /tmp/bg; do sleep 0.5; done; grep -q 'err= 0' /tmp/bg || { cat /tmp/bg; false; }", LONG)
-    # Who still read the disk that went says so, and nobody else anything.
-    gone = re.compile(r"hv_storvsc .* status: scsi 0x0 srb 0x20|storvsc_on_io_completion: \d+ callbacks suppressed|dev sdb|\[sdb\]|sdb: ")
+    # Who still read the disk, or sent through the adapter, that went says so, and nobody else anything.
+    gone = re.compile(r"hv_storvsc .* status: scsi 0x0 srb 0x20|storvsc_on_io_completion: \d+ callbacks suppressed|dev sdb|\[sdb\]|sdb: |"
+                      r"hv_netvsc .* eth1: Unable to send packet .* ret -19$")
     assert [line for line in guest.complaints() if not gone.search(line)] == []
 
 
