@@ -49,9 +49,9 @@ class Guest:
     def run(self, command, timeout=90):
         return self.shell.run(command, timeout)
 
-    def wait(self, condition, seconds=30):
+    def wait(self, condition, seconds=120):
         """Until a condition of the guest's shell holds."""
-        self.run(f"u=$((SECONDS + {seconds})); until {condition}; do [ $SECONDS -lt $u ] || break; sleep 0.2; done; {condition}")
+        self.run(f"u=$((SECONDS + {seconds})); until {condition}; do [ $SECONDS -lt $u ] || break; sleep 0.2; done; {condition}", seconds + 60)
 
     def address(self):
         return ADDRESS.search(self.run("networkctl --no-legend list >/dev/null; for i in $(seq 60); do "
