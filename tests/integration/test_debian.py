@@ -322,7 +322,8 @@ def test_addresses_are_given_to_the_guest(guest, host):
     assert not told["DHCPEnabled"] and told["IPAddresses"][:2] == ["10.77.0.200", "10.77.1.1"]
     assert told["Subnets"][:2] == ["255.255.255.0", "255.255.254.0"] and told["DefaultGateways"] == [debian.GATEWAY]
     configure(guest, DHCPEnabled=True)
-    guest.wait(f"ip -4 -o addr | grep -q {own}/")
+    guest.wait("ip -4 -o addr | grep -q ' 10\\.77\\.0\\..* dynamic'")	# a lease
+    own = guest.address()
     assert "10.77.0.200" not in guest.run("ip -4 -o addr") and guest.reaches(debian.GATEWAY)
     deadline = time.monotonic() + 180		# not of DHCPEnabled: Debian 12's own script looks for what its networkctl does not print
     while own not in guest.hvsh("Get-VM deb"):
